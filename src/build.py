@@ -1,0 +1,147 @@
+"""From the configuration to the objects that train: model, optimizer, loss, metrics, step."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+
+from src.config import Config
+from src.data.dataset import Dataset
+from src.errors import UserError
+from src.steps.step import Step
+from src.targets import call, locate, suggest
+
+
+def build(config: Config, dataset: Dataset, seed: int) -> Step:
+    """The step of one run, its model and optimizer built, its weights drawn from `seed`.
+
+    Raises:
+        UserError: naming the key, when a part can't be made or doesn't fit the data.
+    """
+    keras.utils.clear_session()  # names count from one again, and a finished run's graphs are freed
+    keras.utils.set_random_seed(seed)
+    model = _model(config, dataset)
+    optimizer = _make("optimizer", config.optimizer.target, config.optimizer.arguments)
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise UserError(f"optimizer._target_={config.optimizer.target}: it is no Keras optimizer")
+    optimizer.build(model.trainable_variables)
+    loss = _make("loss", config.loss.target, config.loss.arguments)
+    metrics = {"loss": keras.metrics.Mean(name="loss")}
+    metrics |= {name: _metric(name, dataset.labels) for name in config.metrics}
+    step = call(
+        locate(config.step.target, "step._target_"),
+        config.step.arguments,
+        key="step",
+        offered={"model": model, "optimizer": optimizer, "loss": loss, "metrics": metrics},
+    )
+    if not isinstance(step, Step):
+        raise UserError(f"step._target_={config.step.target}: derive it from src.steps.step.Step")
+    _try_on_labels(step, dataset)
+    return step
+
+
+def learning_rate_factors(config: Config, updates: int) -> np.ndarray:
+    """What the schedule multiplies the learning rate by at each update, `(updates,)` float64."""
+    function = locate(config.schedule.target, "schedule._target_")
+    factors = call(
+        function,
+        config.schedule.arguments,
+        key="schedule",
+        offered={"update": np.arange(updates), "total_updates": updates},
+    )
+    factors = np.broadcast_to(np.asarray(factors, np.float64), (updates,))
+    if not np.isfinite(factors).all() or (factors < 0).any():
+        raise UserError("schedule: its factors must be finite and not negative")
+    return factors
+
+
+def _make(key: str, target: str, arguments: Mapping[str, object]) -> object:
+    return call(locate(target, f"{key}._target_"), arguments, key=key)
+
+
+def _model(config: Config, dataset: Dataset) -> keras.Model:
+    model = call(
+        locate(config.model.target, "model._target_"),
+        config.model.arguments,
+        key="model",
+        offered={
+            "input_shape": dataset.input_shape,
+            "num_classes": dataset.num_classes,
+            "classes": dataset.num_classes,  # keras.applications' name for it
+        },
+    )
+    if not isinstance(model, keras.Model):
+        raise UserError(f"model._target_={config.model.target}: it makes no keras.Model")
+    try:
+        predictions = model(dataset.train.x[:1], training=False)
+    except UserError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"model: it can't take inputs of shape {dataset.input_shape} from {dataset.name}: "
+            f"{str(error).strip().splitlines()[0]}"
+        ) from error
+    expected = (1, dataset.num_classes)
+    if tuple(predictions.shape) != expected:
+        raise UserError(
+            f"model: it gives outputs of shape {tuple(predictions.shape)} for one row of "
+            f"{dataset.name}, which needs {expected}"
+        )
+    return model
+
+
+def _metric(name: str, labels: str) -> keras.metrics.Metric:
+    if name == "accuracy":
+        name = "sparse_categorical_accuracy" if labels == "integer" else "categorical_accuracy"
+    try:
+        found = keras.metrics.get(name)
+    except ValueError as error:
+        known = [n for n in dir(keras.metrics) if n[0].isupper()]
+        raise UserError(
+            f"metrics: Keras has no metric {name!r}{suggest(name, [*map(_snake_case, known), 'accuracy'])}"
+        ) from error
+    if isinstance(found, type):
+        found = found()
+    if isinstance(found, keras.metrics.Metric):
+        return found
+    return keras.metrics.MeanMetricWrapper(found, name=name)
+
+
+def _snake_case(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip(
+        "_"
+    )
+
+
+def _try_on_labels(step: Step, dataset: Dataset) -> None:
+    """Compute the loss and each metric on one row, and take it back."""
+    labels = keras.ops.convert_to_tensor(dataset.train.y[:1])
+    predictions = keras.ops.zeros((1, dataset.num_classes))
+    parts = {"loss": lambda: step.loss(labels, predictions)}
+    for name, metric in step.metrics.items():
+        if name != "loss":
+            parts[f"metrics={name}"] = lambda metric=metric: metric.update_state(
+                labels, predictions
+            )
+    for key, compute in parts.items():
+        try:
+            compute()
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"{key}: it can't be computed from {dataset.name}'s {dataset.labels} labels of shape "
+                f"{dataset.train.y.shape[1:]}: {str(error).strip().splitlines()[0]}"
+            ) from error
+    for metric in step.metrics.values():
+        metric.reset_state()
+
+
+def model_summary(model: keras.Model) -> str:
+    """Keras' table of layers, in plain ASCII of fixed width."""
+    lines: list[str] = []
+    model.summary(line_length=100, print_fn=lambda text, line_break=True: lines.append(text))
+    return "\n".join(lines) + "\n"
+
+
+def parameter_count(variables: Sequence[keras.Variable]) -> int:
+    """The number of scalars in the variables."""
+    return sum(int(np.prod(variable.shape)) for variable in variables)

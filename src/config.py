@@ -1,0 +1,160 @@
+"""The schema of the composed configuration and the rules between its keys.
+
+Types and limits stand here, defaults stand in conf/ alone. Imports neither TensorFlow nor MLflow,
+so that a mistake is answered in well under a second.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from src.errors import UserError
+from src.targets import validation_message
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Group(BaseModel):
+    """A configuration group: what to call and with which arguments.
+
+    Keys that are not declared are arguments of `_target_`; `src.targets` checks them against its
+    signature.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True, strict=True)
+    target: str = Field(alias="_target_")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of `_target_` among the keys."""
+        return dict(self.model_extra or {})
+
+
+class DataConfig(Group):
+    """A data source and how its rows are split, scaled and batched."""
+
+    batch_size: Annotated[int, Field(gt=0)]
+    evaluation_batch_size: Annotated[int, Field(gt=0)]
+    seed: Annotated[int, Field(ge=0)]
+    validation_fraction: Fraction
+    test_fraction: Fraction
+    normalisation: Literal["none", "range", "standard"]
+    labels: Literal["integer", "one_hot", "as_is"]
+
+
+class OptimizerConfig(Group):
+    """A Keras optimizer. `learning_rate` is the base that the schedule multiplies."""
+
+    learning_rate: Positive
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of the optimizer, the base learning rate among them."""
+        return {"learning_rate": self.learning_rate, **super().arguments}
+
+
+class TrackingConfig(BaseModel):
+    """Where the journal is delivered to, and how much of a run is kept there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    uri: str | None
+    experiment: Annotated[str, Field(min_length=1)]
+    artifacts: Literal["auto", "full", "light", "none"]
+    wait_seconds: Annotated[float, Field(ge=0)]
+
+    @property
+    def store_uri(self) -> str | None:
+        """`uri` with a SQLite file's path made absolute, so that any process finds the same file."""
+        if self.uri is None or not self.uri.startswith("sqlite:///"):
+            return self.uri
+        path = Path(self.uri.removeprefix("sqlite:///")).expanduser()
+        return f"sqlite:///{path.absolute()}"
+
+
+class CheckpointConfig(BaseModel):
+    """How often a run is saved while it trains, and how many saves are kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    every_seconds: Positive
+    keep: Annotated[int, Field(ge=1)]
+
+
+class Config(BaseModel):
+    """The whole configuration of one run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    data: DataConfig
+    model: Group
+    optimizer: OptimizerConfig
+    schedule: Group
+    loss: Group
+    step: Group
+    tracking: TrackingConfig
+    checkpoint: CheckpointConfig
+    metrics: list[str]
+    outputs: Annotated[str, Field(min_length=1)]
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    epochs: Annotated[int, Field(gt=0)]
+    jit: Literal["auto"] | bool
+    eager: bool
+    resume: bool | str
+    monitor: str
+    objective: str
+    log_every: Annotated[int, Field(ge=0)]
+    name: str | None
+
+
+def validate(composed: DictConfig) -> Config:
+    """Check a composed configuration against the schema and the rules between keys.
+
+    Raises:
+        UserError: naming the first key that is wrong, what it may be and how to mend it.
+    """
+    try:
+        values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        config = Config.model_validate(values)
+    except OmegaConfBaseException as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    except ValidationError as error:
+        raise UserError(validation_message(error)) from error
+    _check_between_keys(config)
+    return config
+
+
+def _check_between_keys(config: Config) -> None:
+    if config.eager and config.jit is True:
+        raise UserError("jit=true: an eager run isn't compiled; leave out jit=true or eager=true")
+    if config.resume is True:
+        raise UserError("resume=true: allowed are false, auto, a run id or a run's folder")
+    known = ["loss", *config.metrics]
+    for key in ("monitor", "objective"):
+        value = getattr(config, key)
+        split, _, metric = value.partition("/")
+        if split not in ("train", "val") or metric not in known:
+            allowed = ", ".join(f"{s}/{m}" for m in known for s in ("train", "val"))
+            raise UserError(f"{key}={value}: allowed are {allowed} (see the key metrics)")
+    if len(set(known)) < len(known):
+        raise UserError(f"metrics={config.metrics}: name each metric once ('loss' is always there)")
+    uri = config.tracking.uri
+    if uri is not None and not uri.startswith(
+        ("sqlite:///", "http://", "https://", "mysql", "postgresql", "mssql")
+    ):
+        raise UserError(
+            f"tracking.uri={uri}: give sqlite:///FILE, http(s)://SERVER or another database URI; "
+            "tracking=none keeps the run's folder alone"
+        )
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings as (dotted key, value); lists are leaves."""
+    for key, value in values.items():
+        dotted = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{dotted}.")
+        else:
+            yield dotted, value

@@ -1,0 +1,195 @@
+"""Checkpoints: whole or invisible, tensors and JSON alone.
+
+    checkpoints/00000660/manifest.json       position, progress and the digest of every file
+                         last.safetensors    every variable after 660 updates
+                         best.safetensors    the model's variables at the best epoch so far
+
+A checkpoint is written into a folder aside, flushed to disk and renamed into place, so a kill at
+any instant leaves the one before it as the newest.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.numpy
+
+from src.engine.state import State
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+LAST = "last.safetensors"
+BEST = "best.safetensors"
+
+
+class CheckpointError(Exception):
+    """A checkpoint that can't be written or read; the message says which file and why."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One restored checkpoint.
+
+    Attributes:
+        last: every variable of the run.
+        best: the model's variables at the best epoch so far, None before the first epoch's end.
+        progress: JSON of the run: its position, best value, metrics so far.
+    """
+
+    folder: Path
+    update: int
+    last: State
+    best: State | None
+    progress: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run in `folder`, of which the newest `keep` stay."""
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def save(self, update: int, last: State, best: State | None, progress: dict[str, Any]) -> Path:
+        """Write the state after `update` updates.
+
+        Raises:
+            CheckpointError: the disk is full or refuses; the checkpoints before it are untouched.
+        """
+        target = self.folder / f"{update:08d}"
+        aside = self.folder / f".{target.name}.{os.getpid()}"
+        tensors = {LAST: safetensors.numpy.save(last)}
+        if best is not None:
+            tensors[BEST] = safetensors.numpy.save(best)
+        try:
+            aside.mkdir(parents=True)
+            for name, content in tensors.items():
+                _write(aside / name, content)
+            files = {name: _digest(content) for name, content in tensors.items()}
+            manifest = {"format": FORMAT, "update": update, "files": files, "progress": progress}
+            _write(aside / MANIFEST, _sealed(manifest))
+            _flush_folder(aside)
+            if target.exists():  # the same update again, after a resume
+                shutil.rmtree(target)
+            aside.rename(target)
+            _flush_folder(self.folder)
+        except OSError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise CheckpointError(
+                self._refusal(target, error, sum(map(len, tensors.values())))
+            ) from error
+        for old in self._numbered()[: -self.keep]:
+            shutil.rmtree(old, ignore_errors=True)
+        for abandoned in self.folder.glob(".????????.*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        return target
+
+    def newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
+        """The newest valid checkpoint; a damaged one is named, set aside and the one before used."""
+        for folder in reversed(self._numbered()):
+            try:
+                return load(folder)
+            except CheckpointError as error:
+                warn(f"Checkpoint set aside as damaged-{folder.name}: {error}")
+                damaged = folder.with_name(f"damaged-{folder.name}")
+                shutil.rmtree(damaged, ignore_errors=True)
+                folder.rename(damaged)
+        return None
+
+    def _numbered(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(
+            path for path in self.folder.iterdir() if path.name.isdigit() and path.is_dir()
+        )
+
+    def _refusal(self, target: Path, error: OSError, needed: int) -> str:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(
+                self.folder if self.folder.is_dir() else self.folder.parent
+            ).free
+            return (
+                f"{target}: the disk is full: {needed:,} bytes are needed, {free:,} are free; "
+                "make room and go on with resume"
+            )
+        return f"{target}: {error.strerror or error}"
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read one checkpoint and hold every file against its digest.
+
+    Raises:
+        CheckpointError: a file is missing, damaged or not of this format.
+    """
+    manifest = _unsealed(folder / MANIFEST)
+    states: dict[str, State] = {}
+    for name in (LAST, BEST):
+        if name not in manifest["files"]:
+            continue
+        path = folder / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise CheckpointError(f"{path}: {error.strerror}") from error
+        if _digest(content) != manifest["files"][name]:
+            raise CheckpointError(f"{path}: its content does not match its digest")
+        try:
+            states[name] = safetensors.numpy.load(content)
+        except safetensors.SafetensorError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+    if LAST not in states:
+        raise CheckpointError(f"{folder / MANIFEST}: it lists no {LAST}")
+    return Checkpoint(
+        folder, manifest["update"], states[LAST], states.get(BEST), manifest["progress"]
+    )
+
+
+def _sealed(manifest: dict[str, Any]) -> bytes:
+    body = json.dumps(manifest, indent=1, sort_keys=True)
+    return json.dumps(
+        {"sha256": hashlib.sha256(body.encode()).hexdigest(), "manifest": body}
+    ).encode()
+
+
+def _unsealed(path: Path) -> dict[str, Any]:
+    try:
+        sealed = json.loads(path.read_bytes())
+        body = sealed["manifest"]
+        if hashlib.sha256(body.encode()).hexdigest() != sealed["sha256"]:
+            raise CheckpointError(f"{path}: its content does not match its digest")
+        manifest = json.loads(body)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: it is not a manifest") from error
+    if manifest.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: format {manifest.get('format')}, this version reads {FORMAT}"
+        )
+    return manifest
+
+
+def _digest(content: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,57 @@
+"""Whether a traced program is compiled by XLA: a rule on its operations and the device.
+
+Never a stopwatch: a choice by timing would make two equal commands differ, because XLA and graph
+mode draw other random numbers and round otherwise.
+
+Measured on 2 CPU cores, in updates per second, graph mode against XLA inside a loop: dense layers
+2,290 against 5,560; convolutions 700 against 37; dropout 1,450 against 324.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import tensorflow as tf
+
+# Operations that make XLA on a CPU slower than graph mode: no vendor kernels for convolutions and
+# windowed reductions, a slow bit generator for random numbers.
+SLOW_ON_CPU = (
+    "Conv",
+    "DepthwiseConv",
+    "FusedBatchNorm",
+    "MaxPool",
+    "AvgPool",
+    "StatelessRandom",
+    "Random",
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a program runs, and the reason in words."""
+
+    jit: bool
+    reason: str
+
+
+def choose(
+    traced: tf.types.experimental.ConcreteFunction, wanted: Literal["auto"] | bool
+) -> Choice:
+    """The choice for a traced program when the configuration says `jit=wanted`."""
+    if wanted != "auto":
+        return Choice(bool(wanted), f"jit={str(wanted).lower()}")
+    if tf.config.list_logical_devices("GPU"):
+        return Choice(True, "on a GPU")
+    slow = sorted(name for name in operations(traced) if name.startswith(SLOW_ON_CPU))
+    if slow:
+        return Choice(False, f"XLA is slow on this CPU for {slow[0]}")
+    return Choice(True, "no operation that XLA is slow for on this CPU")
+
+
+def operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
+    """The types of all operations in a traced function and in the functions it calls."""
+    graph = traced.graph.as_graph_def()
+    nodes = [
+        *graph.node,
+        *(node for function in graph.library.function for node in function.node_def),
+    ]
+    return {node.op for node in nodes}

@@ -1,0 +1,34 @@
+"""The model as a SavedModel: it loads where this repository and Keras are absent."""
+
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+
+class Exported(tf.Module):
+    """A model's predictions, `(batch, *input_shape)` float32 to `(batch, classes)` float32."""
+
+    def __init__(self, model: keras.Model, input_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self._variables = [
+            variable.value for variable in model.variables
+        ]  # found by SavedModel here
+        specification = tf.TensorSpec([None, *input_shape], tf.float32, name="inputs")
+
+        @tf.function(input_signature=[specification])
+        def predict(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"predictions": tf.cast(model(inputs, training=False), tf.float32)}
+
+        self.predict = predict
+
+    @tf.function
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self.predict(tf.cast(inputs, tf.float32))["predictions"]
+
+
+def save(model: keras.Model, input_shape: tuple[int, ...], folder: Path) -> None:
+    """Write the SavedModel with the signature `serving_default`."""
+    exported = Exported(model, input_shape)
+    exported(tf.zeros((1, *input_shape)))
+    tf.saved_model.save(exported, str(folder), signatures={"serving_default": exported.predict})

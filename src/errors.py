@@ -1,0 +1,18 @@
+"""Errors that a user can mend, and the exit codes they lead to."""
+
+EXIT_FAILED = 1
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT
+EXIT_TERMINATED = 143  # 128 + SIGTERM
+
+
+class UserError(Exception):
+    """A mistake in the configuration, the data or the surroundings of a run.
+
+    The message is one short text that names the key or the file, says what is allowed and how to
+    mend it. Entries print it without a traceback and exit with `EXIT_USER_ERROR`.
+    """
+
+
+class TrainingFailed(Exception):
+    """Training itself went wrong (for example a loss that is not finite); the run is marked FAILED."""

@@ -1,0 +1,243 @@
+"""One job, from its composed configuration to its closed record."""
+
+import json
+import math
+import os
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from src import naming, preflight, provenance, report, resume, startup
+from src.config import Config, flatten, validate
+from src.console import warn
+from src.data.dataset import Dataset
+from src.data.load import load
+from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
+from src.interruption import Interrupted
+from src.tracking.record import RunRecord
+from src.tracking.shipping import ShipperProcess
+from src.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from src.run import Run
+
+CONFIG_ARTIFACT = "config.yaml"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked configuration and where its run goes.
+
+    Attributes:
+        overrides: those of the command, as Hydra took them.
+        outputs: absolute.
+        resumed: the folder of the run that goes on, None for a new one.
+        sweep: the folder of the sweep this job is a child of, None for a solo run.
+        number: its place in the sweep.
+    """
+
+    config: Config
+    overrides: list[str]
+    outputs: Path
+    resumed: Path | None = None
+    sweep: Path | None = None
+    number: int = 0
+
+    @property
+    def name(self) -> str:
+        """The run's name: the one asked for, else what varies, else what is trained."""
+        if self.sweep is None or self.config.name:
+            return naming.run_name(self.config)
+        return naming.child_name(self.sweep, self.overrides, self.number)
+
+    @property
+    def artifacts(self) -> str:
+        """How much of the run is kept for people; see `tracking.artifacts`."""
+        if self.config.tracking.artifacts != "auto":
+            return self.config.tracking.artifacts
+        return "full" if self.sweep is None else "light"
+
+
+def run(composed: DictConfig) -> float | None:
+    """Run the job that Hydra composed; returns its objective for sweepers.
+
+    A failure in a sweep is recorded and returned as NaN, so that the other jobs go on; on its own
+    it ends the process with its exit code.
+    """
+    hydra_config = HydraConfig.get()
+    overrides = [str(override) for override in hydra_config.overrides.task]
+    if hydra_config.mode == RunMode.MULTIRUN:
+        folder = Path(hydra_config.runtime.output_dir)
+        return _run_child(composed, overrides, folder.parent, int(hydra_config.job.num))
+    try:
+        return _run_solo(prepare(composed, overrides))
+    except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except Interrupted as interrupted:
+        sys.exit(interrupted.exit_code)
+
+
+def prepare(
+    composed: DictConfig, overrides: list[str], sweep_folder: Path | None = None, number: int = 0
+) -> Job:
+    """Check the configuration, and exchange it for that of the run to resume where one is named."""
+    config = validate(composed)
+    outputs = preflight.check_outputs(config.outputs)
+    resumed = resume.find(config, outputs)
+    if resumed is not None and config.resume != "auto":
+        overrides = resume.merged_overrides(resumed, overrides)
+        config = validate(compose("config", overrides=overrides))
+        resume.check_same(config, resumed)
+    elif config.resume == "auto":
+        print(
+            f"resume=auto: {resumed} goes on"
+            if resumed
+            else "resume=auto: no unfinished run of this configuration; a new one starts",
+            flush=True,
+        )
+    return Job(config, overrides, outputs, resumed, sweep_folder, number)
+
+
+def _run_solo(job: Job) -> float | None:
+    shipper = _start_shipper(job)
+    delivery = None
+    try:
+        finished = _train(job, shipper)
+    finally:
+        if shipper is not None:
+            delivery = shipper.finish(job.config.tracking.wait_seconds)
+    report.show_run(finished, job.outputs, delivery)
+    if finished.status == "FAILED":
+        sys.exit(EXIT_FAILED)
+    return finished.objective_value
+
+
+def _start_shipper(job: Job) -> ShipperProcess | None:
+    uri = job.config.tracking.store_uri
+    return ShipperProcess.start(uri) if uri else None
+
+
+def _run_child(
+    composed: DictConfig, overrides: list[str], sweep_folder: Path, number: int
+) -> float:
+    began = time.perf_counter()
+    folder = sweep_folder / str(number)
+    try:
+        job = prepare(composed, overrides, sweep_folder, number)
+        finished = _train(job, None)
+    except Interrupted as interrupted:
+        sys.exit(interrupted.exit_code)
+    except Exception as error:  # whatever it is, the other jobs go on
+        name = naming.child_name(sweep_folder, overrides, number)
+        if not isinstance(error, UserError):
+            traceback.print_exc()
+        record_failure(folder, sweep_folder, name, overrides, error)
+        print(f"{name}: failed: {error}", file=sys.stderr, flush=True)
+        return math.nan
+    seconds = time.perf_counter() - began
+    report.show_child(job.name, finished, seconds)
+    if finished.objective_value is None or finished.status == "FAILED":
+        return math.nan
+    return finished.objective_value
+
+
+def _train(job: Job, shipper: ShipperProcess | None) -> "Run":
+    """Load, build, train and close one job."""
+    dataset = load_data(job.config)
+    if shipper is not None:
+        shipper.prepare()
+    startup.import_tensorflow()
+    from src import training  # needs TensorFlow
+
+    return training.train(job, dataset, shipper)
+
+
+def load_data(config: Config) -> Dataset:
+    """The data set, checked against the loss and the metrics."""
+    dataset = load(config.data.model_dump(by_alias=True), config.data.seed)
+    preflight.check_labels(config, dataset)
+    return dataset
+
+
+def claim(job: Job, dataset: Dataset, extra_tags: dict[str, str]) -> Tracker:
+    """The tracker of the job's run: of a new folder, or of the run that goes on."""
+    if job.resumed is not None:
+        return Tracker(job.resumed, RunRecord.load(job.resumed), warn=warn)
+    identifier = naming.new_id()
+    folder = job.outputs / "runs" / identifier
+    if job.sweep is not None:
+        identifier = f"{job.sweep.name}-{job.number}"
+        folder = job.sweep / str(job.number)
+    values = job.config.model_dump(by_alias=True)
+    record = RunRecord(
+        id=identifier,
+        name=job.name,
+        parent=".." if job.sweep else None,
+        experiment=job.config.tracking.experiment,
+        tracking_uri=job.config.tracking.store_uri,
+        artifacts=job.artifacts,  # type: ignore[arg-type]
+        params={key: value for key, value in flatten(values) if value is not None},
+        tags=provenance.tags(job.overrides, "src.train")
+        | {resume.FINGERPRINT_TAG: resume.fingerprint(job.config)}
+        | extra_tags,
+        dataset=describe_data(dataset),
+    )
+    record.claim(folder)
+    (folder / resume.CONFIG_FILE).write_text(
+        yaml.safe_dump(values, sort_keys=False), encoding="utf-8"
+    )
+    (folder / resume.OVERRIDES_FILE).write_text(yaml.safe_dump(job.overrides), encoding="utf-8")
+    return Tracker(folder, record, warn=warn)
+
+
+def describe_data(dataset: Dataset) -> dict[str, object]:
+    """What the record says of the data set."""
+    return {
+        "name": dataset.name,
+        "digest": dataset.digest,
+        "source": dataset.source,
+        "train_rows": dataset.train_rows,
+        "val_rows": dataset.val_rows,
+        "test_rows": dataset.test_rows,
+        "input_shape": list(dataset.input_shape),
+        "num_classes": dataset.num_classes,
+        "labels": dataset.labels,
+    }
+
+
+def record_failure(
+    folder: Path, sweep_folder: Path, name: str, overrides: list[str], error: Exception
+) -> None:
+    """A child that failed before it could start is a run all the same: failed, with the reason."""
+    if (folder / "run.json").exists():
+        return  # it had started, and its record is closed
+    parent = RunRecord.load(sweep_folder)
+    record = RunRecord(
+        id=f"{sweep_folder.name}-{folder.name}",
+        name=name,
+        parent="..",
+        experiment=parent.experiment,
+        tracking_uri=parent.tracking_uri,
+        artifacts="light",
+        params=naming.assignments(overrides),
+        tags=provenance.tags(overrides, "src.train"),
+    )
+    record.claim(folder)
+    tracker = Tracker(folder, record, warn=warn)
+    tracker.begin()
+    summary = {"status": "FAILED", "reason": str(error), "metrics": {}, "objective_value": None}
+    tracker.artifact_path(resume.SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
+    tracker.artifact(resume.SUMMARY)
+    tracker.end("FAILED", str(error))

@@ -1,0 +1,75 @@
+"""Checks between the configuration and the loaded data, before TensorFlow is imported."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from src.config import Config
+from src.data.dataset import Dataset
+from src.errors import UserError
+
+# What the losses that come with Keras ask of the labels.
+WANTS_INTEGERS = ("SparseCategoricalCrossentropy",)
+WANTS_CLASSES = ("CategoricalCrossentropy", "CategoricalFocalCrossentropy", "KLDivergence")
+WANTS_NUMBERS = ("MeanSquaredError", "Huber", "MeanAbsoluteError", "LogCosh")
+
+
+def check_labels(config: Config, dataset: Dataset) -> None:
+    """Whether the loss and the metrics can be computed from the data set's labels.
+
+    Raises:
+        UserError: naming the key that does not fit, and both ways to mend it.
+    """
+    loss = config.loss.target.rpartition(".")[2]
+    labels = dataset.labels
+    if loss in WANTS_INTEGERS and labels != "integer":
+        raise UserError(
+            f"loss: sparse_categorical_crossentropy needs integer labels, {dataset.name} has {labels} "
+            f"ones; use {'loss=mean_squared_error' if labels == 'real' else 'loss=categorical_crossentropy'}"
+        )
+    if loss in WANTS_CLASSES and labels not in ("one_hot", "soft"):
+        raise UserError(
+            f"loss: {loss} needs one-hot or soft labels, {dataset.name} has {labels} ones; "
+            + (
+                "use loss=mean_squared_error"
+                if labels == "real"
+                else "add data.labels=one_hot or use loss=sparse_categorical_crossentropy"
+            )
+        )
+    if loss in WANTS_NUMBERS and labels == "integer":
+        raise UserError(
+            f"loss: {loss} compares numbers, {dataset.name} has integer class labels; "
+            "add data.labels=one_hot or use loss=sparse_categorical_crossentropy"
+        )
+    if "accuracy" in config.metrics and labels == "real":
+        raise UserError(
+            f"metrics: accuracy needs classes, {dataset.name} has real-valued labels; "
+            "use for example metrics=[mean_absolute_error]"
+        )
+
+
+def check_outputs(folder: str) -> Path:
+    """The absolute outputs folder, shown to be writable without leaving anything behind.
+
+    Raises:
+        UserError: when a file is in the way or the rights are missing.
+    """
+    path = Path(folder).expanduser().absolute()
+    existing = path
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UserError(f"outputs={folder}: {existing} is not a folder; choose another outputs=DIR")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(
+            f"outputs={folder}: {existing} can't be written to ({reason}); choose another outputs=DIR"
+        ) from error
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(
+            f"outputs={folder}: {existing} can't be written to; choose another outputs=DIR"
+        )
+    return path

@@ -1,0 +1,118 @@
+"""Finding the run that `resume=` names, and the configuration it goes on with."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from src.config import Config, flatten
+from src.errors import UserError
+from src.tracking.outstanding import load_delivery
+from src.tracking.record import FILE_NAME, RunRecord
+from src.tracking.tracker import ARTIFACTS
+
+FINGERPRINT_TAG = "harness.config"
+OVERRIDES_FILE = "overrides.yaml"
+CONFIG_FILE = "config.yaml"
+SUMMARY = "summary.json"  # among the artifacts: how a run ended
+# Keys that say how a run is recorded or how long it lasts, not what it computes.
+FREE = ("resume", "outputs", "name", "log_every", "objective", "tracking.", "checkpoint.")
+FREE_FOR_ONE_RUN = (*FREE, "epochs")
+
+
+def fingerprint(config: Config) -> str:
+    """A digest of all that decides what a run computes; equal for the same command again."""
+    values = config.model_dump(by_alias=True)
+    kept = {key: value for key, value in flatten(values) if not key.startswith(FREE)}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def find(config: Config, outputs: Path) -> Path | None:
+    """The folder of the run to go on with; None for a new one.
+
+    Raises:
+        UserError: `resume` names a run that does not exist; the newest ones are listed.
+    """
+    wanted = config.resume
+    if wanted is False:
+        return None
+    if wanted == "auto":
+        return _newest_unfinished(outputs, fingerprint(config))
+    wanted = str(wanted)
+    folder = Path(wanted).expanduser()
+    if (folder / FILE_NAME).is_file():
+        return folder.absolute()
+    runs = list(_runs(outputs))
+    for run in runs:
+        record = RunRecord.load(run)
+        if wanted in (record.id, load_delivery(run).get("run_id")):
+            return run
+    newest = ", ".join(run.name for run in runs[:3]) or "none yet"
+    raise UserError(
+        f"resume={wanted}: neither a run id nor a run's folder under {outputs}; the newest: {newest}"
+    )
+
+
+def overrides_of(folder: Path) -> list[str]:
+    """The overrides of the command that started the run in `folder`."""
+    try:
+        overrides = yaml.safe_load((folder / OVERRIDES_FILE).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"resume: {folder / OVERRIDES_FILE} can't be read: {error}") from error
+    return [str(override) for override in overrides or []]
+
+
+def merged_overrides(folder: Path, command: Sequence[str]) -> list[str]:
+    """The overrides of the run in `folder`, then those of the command that resumes it."""
+    return [o for o in [*overrides_of(folder), *command] if not o.startswith("resume=")]
+
+
+def check_same(config: Config, folder: Path) -> None:
+    """Whether the run in `folder` can go on under `config`.
+
+    Raises:
+        UserError: naming the first key that decides what is computed and differs.
+    """
+    try:
+        stored: dict[str, Any] = yaml.safe_load((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"resume: {folder / CONFIG_FILE} can't be read: {error}") from error
+    before, now = dict(flatten(stored)), dict(flatten(config.model_dump(by_alias=True)))
+    for key in sorted(before.keys() | now.keys()):
+        if not key.startswith(FREE_FOR_ONE_RUN) and before.get(key) != now.get(key):
+            raise UserError(
+                f"{key}: the run in {folder.name} has {before.get(key)}, this command "
+                f"{now.get(key)}; a resumed run keeps what decides its result (epochs may grow)"
+            )
+
+
+def _runs(outputs: Path) -> Iterator[Path]:
+    """The folders of all runs, newest first."""
+    found = [
+        path.parent
+        for pattern in ("runs/*", "sweeps/*/*")
+        for path in outputs.glob(f"{pattern}/{FILE_NAME}")
+    ]
+    yield from sorted(
+        found, key=lambda folder: (folder / FILE_NAME).stat().st_mtime_ns, reverse=True
+    )
+
+
+def _newest_unfinished(outputs: Path, digest: str) -> Path | None:
+    for run in _runs(outputs):
+        if RunRecord.load(run).tags.get(FINGERPRINT_TAG) == digest:
+            summary = summary_of(run)
+            return None if summary.get("status") == "FINISHED" else run
+    return None
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """What the run in `folder` wrote at its end; empty when it was killed before that."""
+    try:
+        content = json.loads((folder / ARTIFACTS / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,111 @@
+"""One run while it trains: what it has reached, and where that is recorded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src import ranking
+from src.engine.checkpoint import Checkpoint, CheckpointError, Checkpoints
+from src.engine.state import State
+from src.tracking.tracker import Status, Tracker
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far, by the monitored metric."""
+
+    value: float
+    epoch: int
+    update: int
+    state: State
+
+
+@dataclass
+class Run:
+    """A member of a program: solo runs are the only one, fused sweeps have many.
+
+    Attributes:
+        seed: of the order of the rows.
+        learning_rate: the base that the schedule multiplies.
+        monitor: the metric that decides which epoch is the best, such as `val/loss`.
+        objective: the metric that sweeps compare.
+        objective_value: its best value over the epochs so far.
+        metrics: those of the last epoch.
+        status: None while it trains.
+    """
+
+    tracker: Tracker
+    checkpoints: Checkpoints
+    seed: int
+    learning_rate: float
+    monitor: str
+    objective: str
+    best: Best | None = None
+    objective_value: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    status: Status | None = None
+    reason: str = ""
+    epoch: int = 0
+    update: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.tracker.folder
+
+    def record_updates(self, first: int, losses: np.ndarray, rates: np.ndarray) -> None:
+        """Record the updates `first, first + 1, ...` (1-based); a loss that is not finite ends the run."""
+        bad = np.flatnonzero(~np.isfinite(losses))
+        if bad.size:
+            losses, rates = losses[: bad[0] + 1], rates[: bad[0] + 1]
+        self.tracker.updates(first, losses, rates)
+        self.update = first + len(losses) - 1
+        if bad.size:
+            self.end("FAILED", f"the loss became {losses[-1]} at update {self.update}")
+
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Record an epoch's metrics; returns whether it is the best so far by `monitor`."""
+        self.epoch, self.metrics = epoch, dict(metrics)
+        self.tracker.metrics(epoch, self.metrics)
+        if ranking.better(self.objective, self.metrics[self.objective], self.objective_value):
+            self.objective_value = self.metrics[self.objective]
+        value = self.best.value if self.best else None
+        return ranking.better(self.monitor, self.metrics[self.monitor], value)
+
+    def keep_best(self, state: State) -> None:
+        """Remember the model's variables as those of the best epoch."""
+        self.best = Best(self.metrics[self.monitor], self.epoch, self.update, state)
+
+    def save(self, update_in_epoch: int, state: State) -> None:
+        """Write a checkpoint, after the journal that leads up to it; a refusal ends the run."""
+        self.tracker.sync()
+        best = self.best
+        progress = {
+            "epoch": self.epoch,
+            "update_in_epoch": update_in_epoch,
+            "metrics": self.metrics,
+            "objective": self.objective_value,
+            "best": {"value": best.value, "epoch": best.epoch, "update": best.update}
+            if best
+            else None,
+        }
+        try:
+            self.checkpoints.save(self.update, state, best.state if best else None, progress)
+        except CheckpointError as error:
+            self.end("FAILED", f"the checkpoint could not be written: {error}")
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Take over what the run had reached at `checkpoint`."""
+        progress: dict[str, Any] = checkpoint.progress
+        self.update, self.epoch = checkpoint.update, progress["epoch"]
+        self.metrics, self.objective_value = progress["metrics"], progress["objective"]
+        if progress["best"] is not None and checkpoint.best is not None:
+            self.best = Best(**progress["best"], state=checkpoint.best)
+
+    def end(self, status: Status, reason: str) -> None:
+        """Decide how the run ended; the first decision stands."""
+        if self.status is None:
+            self.status, self.reason = status, reason

@@ -1,0 +1,24 @@
+"""The plain training step: gradient descent on the loss of a batch.
+
+weights <- optimizer(weights, d loss / d weights)
+"""
+
+import tensorflow as tf
+
+from src.steps.step import Step
+
+
+class Standard(Step):
+    """One tape, one update."""
+
+    def train(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Update the weights once; see `Step.train` for the shapes."""
+        weights = self.weights
+        with tf.GradientTape() as tape:
+            tape.watch(weights)  # variables are watched anyway, a sweep member's tensors are not
+            predictions = self.model(x, training=True)  # (batch, classes)
+            loss = self.loss(y, predictions) + sum(self.model.losses)
+        gradients = tape.gradient(loss, weights)
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        self.update_metrics(loss, y, predictions)
+        return loss

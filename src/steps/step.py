@@ -1,0 +1,75 @@
+"""What every kind of training step has in common."""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+
+class Step:
+    """A model with what trains it; a subclass says how, in `train`.
+
+    `train` and `evaluate` see one batch and are traced into the compiled program, so they hold
+    tensor operations alone. All state belongs into Keras variables: of the model, the optimizer,
+    the metrics, or of further Keras objects named in `state`.
+
+    Attributes:
+        model: `(batch, *input_shape)` to `(batch, classes)`.
+        optimizer: built over the model's trainable variables.
+        loss: `(labels, predictions)` to a scalar, the mean over the batch.
+        metrics: by the name they are reported under; `loss` is a `keras.metrics.Mean`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        loss: keras.losses.Loss,
+        metrics: Mapping[str, keras.metrics.Metric],
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = loss
+        self.metrics = dict(metrics)
+
+    @property
+    def weights(self) -> list[tf.Variable | tf.Tensor]:
+        """The trainable weights: variables, or tensors where sweep members train together."""
+        return [variable.value for variable in self.model.trainable_variables]
+
+    @property
+    def state(self) -> dict[str, list[keras.Variable]]:
+        """Every variable that training changes, by owner, in an order that is always the same."""
+        return {
+            "model": list(self.model.variables),
+            "optimizer": list(self.optimizer.variables),
+            "metrics": [v for metric in self.metrics.values() for v in metric.variables],
+        }
+
+    def train(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Make one update from a batch.
+
+        Args:
+            x: features `(batch, *input_shape)`.
+            y: labels `(batch,)` as integers, or `(batch, classes)`.
+
+        Returns:
+            The scalar loss before the update.
+        """
+        raise NotImplementedError
+
+    def evaluate(self, x: tf.Tensor, y: tf.Tensor) -> None:
+        """Add a batch to the metrics without training on it."""
+        predictions = self.model(x, training=False)  # (batch, classes)
+        loss = self.loss(y, predictions) + sum(self.model.losses)
+        self.update_metrics(loss, y, predictions)
+
+    def update_metrics(self, loss: tf.Tensor, y: tf.Tensor, predictions: tf.Tensor) -> None:
+        """Add a batch to the running metrics; its loss counts once for each row."""
+        for name, metric in self.metrics.items():
+            if name == "loss":
+                metric.update_state(
+                    loss, sample_weight=tf.cast(tf.shape(predictions)[0], tf.float32)
+                )
+            else:
+                metric.update_state(y, predictions)

@@ -1,0 +1,173 @@
+"""A multirun is one parent run with a child for each job.
+
+Hydra calls `SweepCallback` before the first job and after the last. The parent's folder
+`outputs/sweeps/ID` is claimed first, the jobs write into its numbered subfolders, and one shipper
+process delivers them all; it is the only writer to the store.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from src import naming, preflight, provenance, ranking, report, resume
+from src.config import Config, flatten, validate
+from src.console import warn
+from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
+from src.tracking.record import FILE_NAME, RunRecord
+from src.tracking.shipping import ShipperProcess
+from src.tracking.tracker import Tracker
+
+RESULTS = "results.json"
+
+_open: "Sweep | None" = None
+_exit_code = 0
+
+
+class SweepCallback(Callback):  # type: ignore[misc]
+    """Opens and closes the parent run of a multirun."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Claim the sweep's folder before any job starts."""
+        global _open
+        try:
+            _open = Sweep(config)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(EXIT_USER_ERROR)  # an exception would only be logged by Hydra
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Close the parent with the table of results."""
+        global _open, _exit_code
+        if _open is not None:
+            ended, _open = _open, None
+            _exit_code = ended.end()
+
+
+class Sweep:
+    """The parent run while its jobs run."""
+
+    def __init__(self, config: DictConfig) -> None:
+        overrides = [str(override) for override in config.hydra.overrides.task]
+        composed = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        self.config: Config = validate(composed)
+        self.outputs = preflight.check_outputs(self.config.outputs)
+        self.keys = _swept_keys(config, overrides)
+        identifier = naming.new_id()
+        self.folder = self.outputs / "sweeps" / identifier
+        varies = ", ".join(self.keys) or "jobs"
+        values = self.config.model_dump(by_alias=True)
+        record = RunRecord(
+            id=identifier,
+            name=self.config.name or f"sweep of {varies}",
+            kind="sweep",
+            experiment=self.config.tracking.experiment,
+            tracking_uri=self.config.tracking.store_uri,
+            artifacts="none" if self.config.tracking.artifacts == "none" else "full",
+            params={
+                key: value
+                for key, value in flatten(values)
+                if value is not None and key not in self.keys
+            },
+            tags=provenance.tags(["-m", *overrides], "src.train")
+            | {naming.SWEPT_KEYS: json.dumps(self.keys)},
+        )
+        record.claim(self.folder)
+        (self.folder / resume.CONFIG_FILE).write_text(
+            yaml.safe_dump(values, sort_keys=False), encoding="utf-8"
+        )
+        (self.folder / resume.OVERRIDES_FILE).write_text(
+            yaml.safe_dump(overrides), encoding="utf-8"
+        )
+        # Jobs are composed anew, with these overrides: so each of them knows the sweep's folder.
+        with open_dict(config):
+            config.hydra.sweep.dir = str(self.folder)
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={_quoted(self.folder)}")
+        self.tracker = Tracker(self.folder, record, warn=warn)
+        self.tracker.begin()
+        self.shipper = ShipperProcess.start(record.tracking_uri) if record.tracking_uri else None
+        if self.shipper is not None:
+            self.shipper.prepare()
+            self.shipper.ship(self.folder)
+            self.shipper.watch(self.folder)
+        print(f"sweep {identifier} over {varies}", flush=True)
+
+    def end(self, interrupted: str | None = None) -> int:
+        """Gather the children's results, close the record and show the table; the exit code."""
+        results = gather(self.folder, self.keys, self.config.objective)
+        self.tracker.artifact_path(RESULTS).write_text(
+            json.dumps(results, indent=1), encoding="utf-8"
+        )
+        self.tracker.artifact(RESULTS)
+        rows = results["rows"]
+        failed = [row for row in rows if row["status"] != "FINISHED"]
+        finished = f"{len(rows) - len(failed)} of {len(rows)} jobs finished"
+        if interrupted:
+            self.tracker.end("KILLED", f"{interrupted}; {finished}")
+        else:
+            self.tracker.end("FAILED" if failed else "FINISHED", finished)
+        delivery = self.shipper.finish(self.config.tracking.wait_seconds) if self.shipper else None
+        report.show_sweep(results, self.folder, self.outputs, delivery)
+        return EXIT_FAILED if failed else 0
+
+
+def exit_code() -> int:
+    """1 when a job of the multirun that just ended has failed."""
+    return _exit_code
+
+
+def abandon(reason: str) -> None:
+    """Close a multirun that was left before its end."""
+    global _open
+    if _open is not None:
+        ended, _open = _open, None
+        ended.end(interrupted=reason)
+
+
+def gather(folder: Path, keys: list[str], objective: str) -> dict[str, Any]:
+    """The results of a sweep's children, from their folders."""
+    rows = []
+    children = [
+        path for path in folder.iterdir() if path.name.isdigit() and (path / FILE_NAME).exists()
+    ]
+    for child in sorted(children, key=lambda path: int(path.name)):
+        record, summary = RunRecord.load(child), resume.summary_of(child)
+        value = summary.get("objective_value")
+        rows.append(
+            {
+                "number": int(child.name),
+                "name": record.name,
+                "status": summary.get("status", "KILLED"),
+                "reason": summary.get("reason", "the process ended without closing the run"),
+                "values": {key: record.params.get(key) for key in keys},
+                "objective": value if value is not None and math.isfinite(value) else None,
+                "epoch": summary.get("best_epoch"),
+                "metrics": summary.get("metrics", {}),
+            }
+        )
+    return {
+        "objective": objective,
+        "direction": ranking.direction(objective),
+        "keys": keys,
+        "rows": rows,
+    }
+
+
+def _swept_keys(config: DictConfig, overrides: list[str]) -> list[str]:
+    """The keys that vary: those with several values in the command, and the sweeper's own."""
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    keys = [override.key_or_group for override in parsed if override.is_sweep_override()]
+    for key in config.hydra.sweeper.get("params") or {}:
+        if str(key).lstrip("+") not in keys:
+            keys.append(str(key).lstrip("+"))
+    return keys
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,169 @@
+"""From a `_target_` in the configuration to the object it names, with errors a user can act on.
+
+Hydra's own `instantiate` reports a misspelt argument as a chain of tracebacks from inside the
+constructor. Here the arguments are held against the callable's signature and annotations first.
+"""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from src.errors import UserError
+
+
+def locate(dotted: str, key: str) -> Callable[..., Any]:
+    """Import the class or function named by `dotted`, for example `keras.optimizers.SGD`.
+
+    Raises:
+        UserError: naming `key`, when a module or a name in it does not exist.
+    """
+    parts = dotted.split(".")
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        raise UserError(f"{key}={dotted}: give it as module.name, for example my_models.Model")
+    for length in range(len(parts) - 1, 0, -1):
+        module_name = ".".join(parts[:length])
+        try:
+            found: Any = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name and (
+                module_name == error.name or module_name.startswith(f"{error.name}.")
+            ):
+                continue
+            raise UserError(f"{key}={dotted}: importing it failed: {error}") from error
+        except Exception as error:
+            raise UserError(f"{key}={dotted}: importing it failed: {_one_line(error)}") from error
+        for position, name in enumerate(parts[length:], start=length):
+            if not hasattr(found, name):
+                where = ".".join(parts[:position])
+                hint = suggest(name, (n for n in dir(found) if not n.startswith("_")))
+                raise UserError(f"{key}={dotted}: {where} has no {name!r}{hint}")
+            found = getattr(found, name)
+        if not callable(found):
+            raise UserError(f"{key}={dotted}: it is not a class or a function")
+        return found
+    raise UserError(f"{key}={dotted}: no module named {parts[0]!r}; is its folder on PYTHONPATH?")
+
+
+def call(
+    function: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    *,
+    key: str,
+    offered: Mapping[str, Any] | None = None,
+) -> Any:
+    """Call `function` with the configured `arguments`, each checked against its annotation.
+
+    Of `offered` (what only the running program knows, such as `num_classes`) those are added that
+    the signature names and the configuration leaves open.
+
+    Raises:
+        UserError: naming `key.argument` and what is allowed.
+    """
+    values = bind(function, arguments, key=key, offered=offered)
+    try:
+        return function(**values)
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{key}: {_one_line(error)}") from error
+
+
+def bind(
+    function: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    *,
+    key: str,
+    offered: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The keyword arguments that `call` would pass; raises as `call` does."""
+    parameters = inspect.signature(function).parameters
+    named = {
+        name: parameter
+        for name, parameter in parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    values = {name: value for name, value in (offered or {}).items() if name in named}
+    hints = _hints(function)
+    for name, value in arguments.items():
+        if name not in named and not takes_any:
+            raise UserError(
+                f"{key}.{name}: {_name(function)} takes no such argument{suggest(name, named)}"
+            )
+        annotation = hints.get(name, inspect.Parameter.empty)
+        if annotation is inspect.Parameter.empty and name in named:
+            annotation = _from_default(named[name].default)
+        values[name] = _checked(value, annotation, f"{key}.{name}")
+    missing = [name for name, p in named.items() if p.default is p.empty and name not in values]
+    if missing:
+        raise UserError(f"{key}.{missing[0]}: {_name(function)} needs a value for it")
+    return values
+
+
+def suggest(name: str, candidates: Iterable[str]) -> str:
+    """A closing clause for an error message: the nearest names, or all of a short list."""
+    names = sorted(candidates)
+    near = difflib.get_close_matches(name, names, n=3)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    return f"; it has {', '.join(names)}" if 0 < len(names) <= 12 else ""
+
+
+def validation_message(error: ValidationError, prefix: str = "") -> str:
+    """The first complaint of a pydantic error as one line that opens with the key."""
+    first = error.errors(include_url=False)[0]
+    location = ".".join(str(part) for part in first["loc"] if not _is_type_tag(part))
+    name = ".".join(part for part in (prefix, location) if part)
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] in ("value_error", "missing", "extra_forbidden"):
+        return f"{name}: {message}" if name else message
+    return f"{name}={first['input']}: {message[0].lower()}{message[1:]}"
+
+
+def _is_type_tag(part: str | int) -> bool:
+    """Whether pydantic put a type of a union, not a key, into an error's location."""
+    tags = ("bool", "int", "float", "str", "none", "constrained-", "literal[", "list[", "function-")
+    return isinstance(part, str) and (part in tags or part.startswith(tags[5:]))
+
+
+def _checked(value: Any, annotation: Any, key: str) -> Any:
+    if annotation in (inspect.Parameter.empty, Any):
+        return value
+    try:
+        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:  # the annotation is a type with a configuration of its own
+        adapter = TypeAdapter(annotation)
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise UserError(validation_message(error, prefix=key)) from error
+
+
+def _from_default(default: Any) -> Any:
+    """What an unannotated argument may be, judged by its default: `momentum=0.0` takes a number."""
+    if isinstance(default, bool):
+        return bool
+    if isinstance(default, (int, float)):
+        return float | int | None
+    return inspect.Parameter.empty
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    subject = function.__init__ if inspect.isclass(function) else function  # type: ignore[misc]
+    try:
+        return get_type_hints(subject, include_extras=True)
+    except (NameError, TypeError, AttributeError):  # annotations that exist for a type checker only
+        return {}
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", str(function))
+
+
+def _one_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
