@@ -40,21 +40,6 @@ def build(config: Config, dataset: Dataset, seed: int) -> Step:
     return step
 
 
-def learning_rate_factors(config: Config, updates: int) -> np.ndarray:
-    """What the schedule multiplies the learning rate by at each update, `(updates,)` float64."""
-    function = locate(config.schedule.target, "schedule._target_")
-    factors = call(
-        function,
-        config.schedule.arguments,
-        key="schedule",
-        offered={"update": np.arange(updates), "total_updates": updates},
-    )
-    factors = np.broadcast_to(np.asarray(factors, np.float64), (updates,))
-    if not np.isfinite(factors).all() or (factors < 0).any():
-        raise UserError("schedule: its factors must be finite and not negative")
-    return factors
-
-
 def _make(key: str, target: str, arguments: Mapping[str, object]) -> object:
     return call(locate(target, f"{key}._target_"), arguments, key=key)
 

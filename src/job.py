@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import yaml
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
@@ -23,6 +24,7 @@ from src.data.dataset import Dataset
 from src.data.load import load
 from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
 from src.interruption import Interrupted
+from src.schedules.rates import learning_rate_factors
 from src.tracking.record import RunRecord
 from src.tracking.shipping import ShipperProcess
 from src.tracking.tracker import Tracker
@@ -155,20 +157,21 @@ def _run_child(
 
 def _train(job: Job, shipper: ShipperProcess | None) -> "Run":
     """Load, build, train and close one job."""
-    dataset = load_data(job.config)
+    dataset, factors = load_data(job.config)
     if shipper is not None:
         shipper.prepare()
     startup.import_tensorflow()
     from src import training  # needs TensorFlow
 
-    return training.train(job, dataset, shipper)
+    return training.train(job, dataset, factors, shipper)
 
 
-def load_data(config: Config) -> Dataset:
-    """The data set, checked against the loss and the metrics."""
+def load_data(config: Config) -> tuple[Dataset, np.ndarray]:
+    """The data set, checked against the loss and metrics, and the schedule's factors `(updates,)`."""
     dataset = load(config.data.model_dump(by_alias=True), config.data.seed)
     preflight.check_labels(config, dataset)
-    return dataset
+    updates_per_epoch = math.ceil(dataset.train_rows / config.data.batch_size)
+    return dataset, learning_rate_factors(config.schedule, config.epochs * updates_per_epoch)
 
 
 def claim(job: Job, dataset: Dataset, extra_tags: dict[str, str]) -> Tracker:

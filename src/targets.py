@@ -106,7 +106,7 @@ def bind(
 
 def suggest(name: str, candidates: Iterable[str]) -> str:
     """A closing clause for an error message: the nearest names, or all of a short list."""
-    names = sorted(candidates)
+    names = sorted(set(candidates))
     near = difflib.get_close_matches(name, names, n=3)
     if near:
         return f"; did you mean {' or '.join(near)}?"

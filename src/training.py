@@ -2,8 +2,10 @@
 
 import shutil
 
+import numpy as np
+
 from src import closing, console
-from src.build import build, learning_rate_factors, model_summary, parameter_count
+from src.build import build, model_summary, parameter_count
 from src.console import warn
 from src.data.dataset import Dataset
 from src.engine.checkpoint import Checkpoint, Checkpoints
@@ -20,8 +22,8 @@ CHECKPOINTS = "checkpoints"
 MODEL_SUMMARY = "model_summary.txt"
 
 
-def train(job: Job, dataset: Dataset, shipper: ShipperProcess | None) -> Run:
-    """Train the job in this process; returns its ended run.
+def train(job: Job, dataset: Dataset, factors: np.ndarray, shipper: ShipperProcess | None) -> Run:
+    """Train the job in this process, with `factors` `(updates,)` of its learning rate.
 
     Raises:
         UserError: a part of the configuration can't be built, before the run's folder exists.
@@ -37,7 +39,6 @@ def train(job: Job, dataset: Dataset, shipper: ShipperProcess | None) -> Run:
         jit=config.jit,
         eager=config.eager,
     )
-    factors = learning_rate_factors(config, config.epochs * program.updates_per_epoch)
     checkpoint = restore(job, program)
     tags = {
         "jit": str(program.compilation.jit).lower(),
