@@ -7,6 +7,7 @@ import numpy as np
 
 from src.config import Config
 from src.data.dataset import Dataset
+from src.engine.assignment import use_plain_assignments
 from src.errors import UserError
 from src.steps.step import Step
 from src.targets import call, locate, suggest
@@ -18,12 +19,13 @@ def build(config: Config, dataset: Dataset, seed: int) -> Step:
     Raises:
         UserError: naming the key, when a part can't be made or doesn't fit the data.
     """
-    keras.utils.clear_session()  # names count from one again, and a finished run's graphs are freed
+    keras.utils.clear_session(free_memory=False)  # the names of layers count from one again
     keras.utils.set_random_seed(seed)
     model = _model(config, dataset)
     optimizer = _make("optimizer", config.optimizer.target, config.optimizer.arguments)
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise UserError(f"optimizer._target_={config.optimizer.target}: it is no Keras optimizer")
+    use_plain_assignments(optimizer)
     optimizer.build(model.trainable_variables)
     loss = _make("loss", config.loss.target, config.loss.arguments)
     metrics = {"loss": keras.metrics.Mean(name="loss")}

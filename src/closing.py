@@ -1,8 +1,10 @@
 """What is left of a run when its training ends: test score, confusion matrix, model, summary."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,36 +17,37 @@ from src.run import Run
 CONFUSION_MATRIX = "confusion_matrix.json"
 
 
-def close(run: Run, program: Program, dataset: Dataset, *, pictures: bool) -> None:
-    """Score the best checkpoint, keep what people look at, and end the record.
+def close(runs: Sequence[Run], program: Program, dataset: Dataset, *, pictures: bool) -> None:
+    """Score the best checkpoints, keep what people look at, and end the records.
 
     Args:
-        run: with `status` decided; what was interrupted or failed is not scored.
-        program: of the run, in its final state.
+        runs: with `status` decided; what was interrupted or failed is not scored.
+        program: theirs, in its final state.
         dataset: its splits.
         pictures: whether a confusion matrix and the model are kept.
     """
-    if run.status == "FINISHED":
-        run.tracker.tags({"state_sha256": state.sha256(program.snapshot())})
+    finished = [member for member, run in enumerate(runs) if run.status == "FINISHED"]
+    for member in finished:
+        run = runs[member]
+        run.tracker.tags({"state_sha256": state.sha256(program.snapshot(member))})
         if run.best:
-            program.restore(run.best.state)
-            run.tracker.tags(
-                {
-                    "best_epoch": str(run.best.epoch),
-                    f"best_{run.monitor.replace('/', '_')}": f"{run.best.value:.6g}",
-                }
-            )
-        if dataset.test is not None:
-            [scores] = program.evaluate(dataset.test)
-            tested = {f"test/{name}": value for name, value in scores.items()}
-            run.tracker.metrics(run.epoch, tested)
-            run.metrics |= tested
-        if pictures:
+            program.restore(run.best.state, member)
+            run.tracker.tags({"best_epoch": str(run.best.epoch)})
+    if finished and dataset.test is not None:
+        scores = program.evaluate(dataset.test)
+        for member in finished:
+            tested = {f"test/{name}": value for name, value in scores[member].items()}
+            runs[member].tracker.metrics(runs[member].epoch, tested)
+            runs[member].metrics |= tested
+    if pictures:
+        for member in finished:
+            model = program.model(member)
             if dataset.labels != "real":
-                _confusion_matrix(run, program, dataset)
-            _model(run, program, dataset)
-    summarise(run)
-    run.tracker.end(run.status or "FAILED", run.reason, run.update, run.epoch)
+                _confusion_matrix(runs[member], model, dataset, program.evaluation_batch_size)
+            _model(runs[member], model, dataset)
+    for run in runs:
+        summarise(run)
+        run.close()
 
 
 def summarise(run: Run) -> None:
@@ -64,9 +67,9 @@ def summarise(run: Run) -> None:
     run.tracker.artifact(SUMMARY)
 
 
-def _confusion_matrix(run: Run, program: Program, dataset: Dataset) -> None:
+def _confusion_matrix(run: Run, model: keras.Model, dataset: Dataset, batch_size: int) -> None:
     """Rows are the true classes of the validation split, columns the predicted ones."""
-    predicted = predict(program, dataset.val).argmax(axis=1)
+    predicted = predict(model, dataset.val, batch_size).argmax(axis=1)
     true = dataset.val.y if dataset.labels == "integer" else dataset.val.y.argmax(axis=1)
     counts = np.zeros((dataset.num_classes, dataset.num_classes), np.int64)
     np.add.at(counts, (true, predicted), 1)
@@ -75,20 +78,18 @@ def _confusion_matrix(run: Run, program: Program, dataset: Dataset) -> None:
     run.tracker.artifact(CONFUSION_MATRIX)
 
 
-def predict(program: Program, split: Split) -> np.ndarray:
+def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
     """The model's outputs for a whole split, `(rows, classes)` float32."""
-    model = program.step.model
     call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
-    size = program.evaluation_batch_size
-    batches = [call(tf.constant(split.x[i : i + size])).numpy() for i in range(0, split.rows, size)]
-    return np.concatenate(batches)
+    starts = range(0, split.rows, batch_size)
+    return np.concatenate([call(tf.constant(split.x[i : i + batch_size])).numpy() for i in starts])
 
 
-def _model(run: Run, program: Program, dataset: Dataset) -> None:
+def _model(run: Run, model: keras.Model, dataset: Dataset) -> None:
     folder: Path = run.folder / "model"
     example = run.folder / "input_example.npy"
     np.save(example, dataset.val.x[: min(5, dataset.val.rows)])
-    export.save(program.step.model, dataset.input_shape, folder)
+    export.save(model, dataset.input_shape, folder)
     run.tracker.model(
         folder.name,
         input_shape=dataset.input_shape,

@@ -14,5 +14,13 @@ class UserError(Exception):
     """
 
 
-class TrainingFailed(Exception):
-    """Training itself went wrong (for example a loss that is not finite); the run is marked FAILED."""
+class CannotFuse(Exception):
+    """Jobs that can't, or had better not, train together in one program; the message says why.
+
+    Attributes:
+        members: how many of them could; less than two: none.
+    """
+
+    def __init__(self, reason: str, members: int = 1) -> None:
+        super().__init__(reason)
+        self.members = members

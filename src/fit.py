@@ -5,36 +5,20 @@ It trains the members of a program side by side: one member is a solo run, many 
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 
 from src.console import Console
 from src.data.dataset import Split
-from src.engine.state import State
+from src.engine.program import Program
 from src.interruption import Interruption
 from src.run import Run
 
 CALL_SECONDS = 0.25  # how long a call of the program should take: long enough to be free, short enough to be lively
 
 
-class Trainable(Protocol):
-    """What the loop needs of a program; `Program` and `FusedProgram` are such."""
-
-    members: int
-    rows: int
-    updates_per_epoch: int
-    capacity: int
-
-    def shuffle(self, orders: np.ndarray) -> None: ...
-    def run(self, start: int, rates: np.ndarray, active: np.ndarray) -> np.ndarray: ...
-    def take_results(self) -> list[dict[str, float]]: ...
-    def evaluate(self, split: Split) -> list[dict[str, float]]: ...
-    def snapshot(self, member: int = 0, owner: str = "") -> State: ...
-
-
 def fit(
-    program: Trainable,
+    program: Program,
     runs: Sequence[Run],
     validation: Split,
     factors: np.ndarray,
@@ -50,7 +34,7 @@ def fit(
         program: one member for each of `runs`.
         runs: all at the same update.
         validation: evaluated after each epoch.
-        factors: `(updates,)` by which the learning rates are multiplied, for the whole training.
+        factors: of the learning rates, `(updates, members)`, for the whole training.
         epochs: how many in all.
         checkpoint_seconds: time between two checkpoints while training.
         interruption: asked after each call of the program.
@@ -65,7 +49,7 @@ def fit(
         end = (epoch + 1) * program.updates_per_epoch
         while update < end and _active(runs).any():
             count = pace.next(end - update)
-            rates = np.outer(factors[update : update + count], base).astype(np.float32)
+            rates = (factors[update : update + count] * base).astype(np.float32)
             with pace:
                 losses = program.run(
                     update - epoch * program.updates_per_epoch, rates, _active(runs)
@@ -104,7 +88,7 @@ def _active(runs: Sequence[Run]) -> np.ndarray:
 
 
 def _finish_epoch(
-    program: Trainable, runs: Sequence[Run], validation: Split, epoch: int, console: Console
+    program: Program, runs: Sequence[Run], validation: Split, epoch: int, console: Console
 ) -> None:
     trained, validated = program.take_results(), program.evaluate(validation)
     for member in np.flatnonzero(_active(runs)):
@@ -115,7 +99,7 @@ def _finish_epoch(
     console.epoch_done(epoch, [run.metrics for run in runs])
 
 
-def _save(program: Trainable, runs: Sequence[Run], update_in_epoch: int) -> None:
+def _save(program: Program, runs: Sequence[Run], update_in_epoch: int) -> None:
     for member in np.flatnonzero(_active(runs)):
         runs[member].save(update_in_epoch, program.snapshot(member))
 

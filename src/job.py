@@ -150,9 +150,13 @@ def _run_child(
         return math.nan
     seconds = time.perf_counter() - began
     report.show_child(job.name, finished, seconds)
-    if finished.objective_value is None or finished.status == "FAILED":
-        return math.nan
-    return finished.objective_value
+    return objective_of(finished)
+
+
+def objective_of(run: "Run") -> float:
+    """What a sweeper is told: the objective's best value, NaN for a run that failed."""
+    failed = run.objective_value is None or run.status == "FAILED"
+    return math.nan if failed else float(run.objective_value or 0.0)
 
 
 def _train(job: Job, shipper: ShipperProcess | None) -> "Run":
@@ -163,15 +167,20 @@ def _train(job: Job, shipper: ShipperProcess | None) -> "Run":
     startup.import_tensorflow()
     from src import training  # needs TensorFlow
 
-    return training.train(job, dataset, factors, shipper)
+    return training.train([job], dataset, factors[:, None], shipper)[0]
 
 
 def load_data(config: Config) -> tuple[Dataset, np.ndarray]:
     """The data set, checked against the loss and metrics, and the schedule's factors `(updates,)`."""
     dataset = load(config.data.model_dump(by_alias=True), config.data.seed)
     preflight.check_labels(config, dataset)
-    updates_per_epoch = math.ceil(dataset.train_rows / config.data.batch_size)
-    return dataset, learning_rate_factors(config.schedule, config.epochs * updates_per_epoch)
+    updates = config.epochs * updates_per_epoch(config, dataset)
+    return dataset, learning_rate_factors(config.schedule, updates)
+
+
+def updates_per_epoch(config: Config, dataset: Dataset) -> int:
+    """The updates of an epoch, that of a smaller last batch among them."""
+    return math.ceil(dataset.train_rows / config.data.batch_size)
 
 
 def claim(job: Job, dataset: Dataset, extra_tags: dict[str, str]) -> Tracker:

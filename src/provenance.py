@@ -1,5 +1,6 @@
 """Where a run comes from: code, versions, machine, command. Imports none of what it names."""
 
+import functools
 import getpass
 import os
 import platform
@@ -14,16 +15,23 @@ PACKAGES = ("tensorflow", "keras", "numpy", "hydra-core", "mlflow")
 
 def tags(overrides: Sequence[str], entry: str) -> dict[str, str]:
     """Tags of a run: git commit and dirtiness, versions, machine, overrides and the whole command."""
-    found = {
+    return _surroundings() | {
         "overrides": " ".join(shlex.quote(override) for override in overrides),
         "command": " ".join(["python -m", entry, *map(shlex.quote, overrides)]),
+        "mlflow.source.name": entry,
+        "mlflow.source.type": "LOCAL",
+    }
+
+
+@functools.cache
+def _surroundings() -> dict[str, str]:
+    """What is the same for all runs of a process."""
+    found = {
         "python": platform.python_version(),
         "host": platform.node(),
         "cpus": str(
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         ),
-        "mlflow.source.name": entry,
-        "mlflow.source.type": "LOCAL",
     }
     try:
         found["mlflow.user"] = getpass.getuser()

@@ -50,6 +50,7 @@ class Run:
     reason: str = ""
     epoch: int = 0
     update: int = 0
+    closed: bool = False
 
     @property
     def folder(self) -> Path:
@@ -109,3 +110,16 @@ class Run:
         """Decide how the run ended; the first decision stands."""
         if self.status is None:
             self.status, self.reason = status, reason
+
+    def close(self) -> None:
+        """Write how the run ended; nothing is recorded after it."""
+        self.end("FAILED", "it was left without an end")
+        self.closed = True
+        assert self.status is not None
+        self.tracker.end(self.status, self.reason, self.update, self.epoch)
+
+    def abort(self, reason: str) -> None:
+        """Close the record of a run that an error ended."""
+        if not self.closed:
+            self.status, self.reason = "FAILED", reason
+            self.close()

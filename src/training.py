@@ -1,6 +1,10 @@
-"""Train a prepared job: build, claim the folder, fit, close. The first room that needs TensorFlow."""
+"""Train prepared jobs: build, claim the folders, fit, close.
+
+The first room that needs TensorFlow.
+"""
 
 import shutil
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,8 +12,10 @@ from src import closing, console
 from src.build import build, model_summary, parameter_count
 from src.console import warn
 from src.data.dataset import Dataset
+from src.engine import state
 from src.engine.checkpoint import Checkpoint, Checkpoints
 from src.engine.program import Program
+from src.engine.state import State
 from src.errors import UserError
 from src.fit import fit
 from src.interruption import Interrupted, Interruption
@@ -22,38 +28,50 @@ CHECKPOINTS = "checkpoints"
 MODEL_SUMMARY = "model_summary.txt"
 
 
-def train(job: Job, dataset: Dataset, factors: np.ndarray, shipper: ShipperProcess | None) -> Run:
-    """Train the job in this process, with `factors` `(updates,)` of its learning rate.
+def train(
+    jobs: Sequence[Job],
+    dataset: Dataset,
+    factors: np.ndarray,
+    shipper: ShipperProcess | None,
+    *,
+    force: bool = False,
+) -> list[Run]:
+    """Train a job, or the members of a fused sweep side by side; returns their ended runs.
+
+    Args:
+        jobs: alike in all that shapes the program (see `src.fusion`).
+        dataset: the same for all of them.
+        factors: of the learning rate, `(updates, members)`.
+        shipper: told of the runs' folders, where this process has one.
+        force: fuse members even where one by one would be faster.
 
     Raises:
-        UserError: a part of the configuration can't be built, before the run's folder exists.
-        Interrupted: after the checkpoint was written and the record closed as KILLED.
+        UserError: a part of the configuration can't be built, before a folder is claimed.
+        CannotFuse: the members can't share a program, before a folder is claimed.
+        Interrupted: after the checkpoints were written and the records closed as KILLED.
     """
-    config = job.config
-    step = build(config, dataset, config.seed)
-    program = Program(
-        step,
-        dataset.train,
-        config.data.batch_size,
-        config.data.evaluation_batch_size,
-        jit=config.jit,
-        eager=config.eager,
-    )
-    checkpoint = restore(job, program)
+    config = jobs[0].config
+    program = compile_program(jobs, dataset, force=force)
+    checkpoints = [restore(job, program) for job in jobs]
     tags = {
         "jit": str(program.compilation.jit).lower(),
         "jit_reason": program.compilation.reason,
-        "parameters": str(parameter_count(step.model.trainable_variables)),
+        "parameters": str(parameter_count(program.step.model.trainable_variables)),
     }
+    if program.members > 1:
+        tags["fused_members"] = str(program.members)
+    summary = model_summary(program.step.model)
+    runs: list[Run] = []
     with Interruption() as interruption:
-        run = start(job, dataset, tags, model_summary(step.model), checkpoint)
-        if shipper is not None:
-            shipper.ship(run.folder)
         try:
-            with _console(job, program) as shown:
+            for job, checkpoint in zip(jobs, checkpoints, strict=True):
+                runs.append(start(job, dataset, tags, summary, checkpoint))
+                if shipper is not None:
+                    shipper.ship(runs[-1].folder)
+            with _console(jobs, program) as shown:
                 fit(
                     program,
-                    [run],
+                    runs,
                     dataset.val,
                     factors,
                     epochs=config.epochs,
@@ -61,13 +79,33 @@ def train(job: Job, dataset: Dataset, factors: np.ndarray, shipper: ShipperProce
                     interruption=interruption,
                     console=shown,
                 )
-            closing.close(run, program, dataset, pictures=job.artifacts == "full")
+            closing.close(runs, program, dataset, pictures=jobs[0].artifacts == "full")
         except BaseException as error:
-            run.tracker.end("FAILED", f"{type(error).__name__}: {error}", run.update, run.epoch)
+            for run in runs:
+                run.abort(f"{type(error).__name__}: {error}")
             raise
-    if run.status == "KILLED" and interruption.signal:
+    if interruption.signal and any(run.status == "KILLED" for run in runs):
         raise Interrupted(interruption.signal)
-    return run
+    return runs
+
+
+def compile_program(jobs: Sequence[Job], dataset: Dataset, *, force: bool = False) -> Program:
+    """The program of one job, or the one that the jobs share."""
+    config = jobs[0].config
+    batches = (dataset.train, config.data.batch_size, config.data.evaluation_batch_size)
+    if len(jobs) == 1:
+        step = build(config, dataset, config.seed)
+        return Program(step, *batches, jit=config.jit, eager=config.eager)
+    from src.engine import fused  # a solo run has no use for it
+
+    states: dict[int, State] = {}
+    for seed in sorted({job.config.seed for job in jobs}):
+        step = build(config, dataset, seed)
+        states[seed] = state.snapshot(step)
+    fused.check(step, dataset.train, config.data.batch_size, len(jobs), force=force)
+    return fused.FusedProgram(
+        step, [states[job.config.seed] for job in jobs], *batches, jit=config.jit
+    )
 
 
 def start(
@@ -113,17 +151,18 @@ def restore(job: Job, program: Program) -> Checkpoint | None:
     return checkpoint
 
 
-def _console(job: Job, program: Program) -> console.Console:
-    kind = console.console_class()
-    if job.sweep is not None and kind is console.Console:
+def _console(jobs: Sequence[Job], program: Program) -> console.Console:
+    first, kind = jobs[0], console.console_class()
+    if first.sweep is not None and kind is console.Console:
         kind = (
             console.JobConsole
-        )  # a sweep without a terminal: report.show_child says one line a job
+        )  # a sweep without a terminal has one line for each job, at its end
+    label = first.name if first.sweep else ""
     return kind(
-        job.config.epochs,
+        first.config.epochs,
         program.updates_per_epoch,
         program.batch_size,
         program.rows,
-        job.config.log_every,
-        label=job.name if job.sweep else "",
+        first.config.log_every,
+        label=label if len(jobs) == 1 else f"{len(jobs)} jobs",
     )

@@ -7,6 +7,7 @@ Measured on 2 CPU cores, in updates per second, graph mode against XLA inside a 
 2,290 against 5,560; convolutions 700 against 37; dropout 1,450 against 324.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,3 +56,51 @@ def operations(traced: tf.types.experimental.ConcreteFunction) -> set[str]:
         *(node for function in graph.library.function for node in function.node_def),
     ]
     return {node.op for node in nodes}
+
+
+def tensor_bytes(traced: tf.types.experimental.ConcreteFunction) -> int:
+    """The bytes of all tensors that a call makes, those of unknown shape left out."""
+    outputs = [
+        output for operation in traced.graph.get_operations() for output in operation.outputs
+    ]
+    return sum(
+        (output.shape.num_elements() or 0) * output.dtype.size
+        for output in outputs
+        if output.dtype not in (tf.resource, tf.variant, tf.string)
+    )
+
+
+def compile_loop(
+    function: Callable[..., tf.Tensor],
+    signature: list[tf.TensorSpec],
+    jit: Literal["auto"] | bool,
+    notice: Callable[[str], None],
+) -> tuple[Callable[..., tf.Tensor], Choice]:
+    """Trace `function` once and compile it as `choose` says.
+
+    Args:
+        function: a loop of as many updates as its third argument says.
+        signature: of its arguments.
+        jit: the configured choice.
+        notice: told in one line when XLA can't compile what it was chosen for.
+    """
+    traced = tf.function(function).get_concrete_function(*signature)
+    choice = choose(traced, jit)
+    if not choice.jit:
+        return traced, choice
+    # The traced function is compiled as it is, so that the step is traced once.
+    compiled = tf.function(
+        lambda *arguments: traced(*arguments), input_signature=signature, jit_compile=True
+    )
+    try:
+        # All arguments zero, so no update is made: compiles, and leaves the state as it is.
+        compiled(*(tf.zeros(argument.shape, argument.dtype) for argument in signature))
+    except (
+        tf.errors.InvalidArgumentError,
+        tf.errors.UnimplementedError,
+        tf.errors.InternalError,
+    ) as error:
+        reason = str(error).splitlines()[0][:160]
+        notice(f"The step runs as a TensorFlow graph: XLA can't compile it ({reason}).")
+        return traced, Choice(False, f"XLA can't compile this step: {reason}")
+    return compiled, choice

@@ -5,8 +5,9 @@ losses of its updates in one tensor, so Python is touched a few times a second, 
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -17,9 +18,15 @@ from src.steps.step import Step
 # The losses of a call are held in a buffer of at most this length: XLA needs a fixed one.
 CAPACITY = 4096
 
+Values = list[tf.Tensor]
+
 
 class Program:
     """The compiled updates and evaluations of one step over resident data.
+
+    Everything has an axis of members, here of length one; `src.engine.fused` has more. What the
+    members hold goes through the traced loops as `values`: nothing here, where the step's
+    variables hold it.
 
     Args:
         step: what to train.
@@ -29,6 +36,13 @@ class Program:
         jit: `auto`, or whether XLA compiles.
         eager: run the step operation by operation, for a debugger.
         notice: told in one line when XLA can't compile the step.
+
+    Attributes:
+        members: how many train side by side.
+        updates_per_epoch: a smaller last batch counted.
+        capacity: updates a call makes at most.
+        compilation: whether XLA compiles the updates, and why.
+        traces: how often updates were traced: once, and once more for a smaller last batch.
     """
 
     members = 1
@@ -53,22 +67,34 @@ class Program:
         self.capacity = self.updates_per_epoch if self.full_batches <= CAPACITY else CAPACITY
         self.evaluation_batch_size = evaluation_batch_size
         self.traces = 0
-        self._wanted_jit = jit
-        self._eager = eager
-        self._notice = notice
         self._x, self._y = tf.constant(train.x), tf.constant(train.y)
-        self._order = tf.zeros(self.rows, tf.int32)
+        self._orders = tf.zeros([self.members, self.rows], tf.int32)
         self._splits: dict[int, tuple[Split, tf.Tensor, tf.Tensor]] = {}
-        self._updates = self._compile_updates()
-        self._partial = self._function(self._partial_update)
-        self._evaluation = self._function(self._evaluate, jit=False)
-        self._results = self._function(self._take_results, jit=False)
+        self._updates: Callable[..., tf.Tensor]
+        if eager:
+            self.compilation = compilation.Choice(False, "eager=true")
+            self._updates, self._partial = self._many_updates, self._partial_update
+            self._evaluation, self._results = self._evaluate, self._take_results
+            return
+        signature = [
+            tf.TensorSpec([self.members, self.rows], tf.int32),
+            tf.TensorSpec([], tf.int32),
+            tf.TensorSpec([], tf.int32),
+            tf.TensorSpec([self._buffer, self.members], tf.float32),
+            tf.TensorSpec([self.members], tf.bool),
+        ]
+        self._updates, self.compilation = compilation.compile_loop(
+            self._many_updates, signature, jit, notice
+        )
+        self._partial = tf.function(self._partial_update, jit_compile=self.compilation.jit or None)
+        self._evaluation = tf.function(self._evaluate)
+        self._results = tf.function(self._take_results)
 
     # -- what fit.py calls
 
     def shuffle(self, orders: np.ndarray) -> None:
         """Set the order of the rows for the epoch, `(members, rows)` row numbers."""
-        self._order = tf.constant(orders[0], tf.int32)
+        self._orders = tf.constant(orders, tf.int32)
 
     def run(self, start: int, rates: np.ndarray, active: np.ndarray) -> np.ndarray:
         """Make the updates `start, start + 1, ...` of the epoch, one for each row of `rates`.
@@ -76,34 +102,39 @@ class Program:
         Args:
             start: 0-based number of the first update within the epoch.
             rates: learning rates `(updates, members)`, float32; at most `capacity` updates.
-            active: which members train, `(members,)`.
+            active: which members train, `(members,)`; the others' state stays as it is.
 
         Returns:
             The losses `(updates, members)`, float32.
         """
-        rates = rates[:, 0]
-        whole = min(len(rates), self.full_batches - start)
+        whole = max(min(len(rates), self.full_batches - start), 0)
+        alive = tf.constant(active)
         losses = []
         if whole > 0:
-            padded = np.zeros(self._buffer, np.float32)
+            padded = np.zeros((self._buffer, self.members), np.float32)
             padded[:whole] = rates[:whole]
             buffer = self._updates(
-                self._order, tf.constant(start), tf.constant(whole), tf.constant(padded)
+                self._orders, tf.constant(start), tf.constant(whole), tf.constant(padded), alive
             )
             losses.append(buffer.numpy()[:whole])
         if whole < len(rates):
-            losses.append([self._partial(self._order, tf.constant(rates[whole])).numpy()])
-        return np.concatenate(losses).astype(np.float32)[:, None]
+            last = self._partial(self._orders, tf.constant(rates[whole]), alive)
+            losses.append(last.numpy()[None])
+        return np.concatenate(losses)
 
     def take_results(self) -> list[dict[str, float]]:
         """The metrics since they were last taken, a mapping for each member; resets them."""
-        return [{name: float(value) for name, value in self._results().items()}]
+        results = {name: values.numpy() for name, values in self._results().items()}
+        return [
+            {name: float(values[member]) for name, values in results.items()}
+            for member in range(self.members)
+        ]
 
     def evaluate(self, split: Split) -> list[dict[str, float]]:
         """The metrics over a whole split, a mapping for each member."""
-        _, x, y = self._splits.setdefault(
-            id(split), (split, tf.constant(split.x), tf.constant(split.y))
-        )
+        if id(split) not in self._splits:  # the split is kept too, so that its id stays its own
+            self._splits[id(split)] = (split, tf.constant(split.x), tf.constant(split.y))
+        _, x, y = self._splits[id(split)]
         self._evaluation(x, y)
         return self.take_results()
 
@@ -112,98 +143,97 @@ class Program:
         return state.snapshot(self.step, owner)
 
     def restore(self, values: state.State, member: int = 0) -> None:
-        """Give a member's variables these values."""
+        """Give a member's variables these values.
+
+        Raises:
+            ValueError: when a name or a shape does not belong to this step.
+        """
         state.restore(self.step, values)
+
+    def model(self, member: int = 0) -> keras.Model:
+        """The model with a member's weights."""
+        return self.step.model
 
     # -- what is traced
 
     def _many_updates(
-        self, order: tf.Tensor, start: tf.Tensor, count: tf.Tensor, rates: tf.Tensor
+        self,
+        orders: tf.Tensor,
+        start: tf.Tensor,
+        count: tf.Tensor,
+        rates: tf.Tensor,
+        active: tf.Tensor,
     ) -> tf.Tensor:
         self.traces += 1
-        losses = tf.TensorArray(tf.float32, self._buffer, element_shape=())
+        losses = tf.TensorArray(tf.float32, self._buffer, element_shape=(self.members,))
+        whole = orders[:, : self.full_batches * self.batch_size]
+        batches = tf.reshape(whole, [self.members, self.full_batches, self.batch_size])
+        batches = tf.transpose(batches, [1, 0, 2])  # (batch, members, rows)
+        values = self._read()
         # Gathers and a bare `while`: XLA compiles anew for each begin of a slice and each limit of
         # a range.
-        batches = tf.reshape(order[: self.full_batches * self.batch_size], [self.full_batches, -1])
         update = tf.constant(0)
         while update < count:
-            rows = tf.gather(batches, start + update)
-            losses = losses.write(update, self._update(rows, tf.gather(rates, update)))
+            rows, rate = tf.gather(batches, start + update), tf.gather(rates, update)
+            values, loss = self._update(values, rows, rate)
+            losses = losses.write(update, loss)
             update += 1
+        self._write(values, active)
         return losses.stack()
 
-    def _partial_update(self, order: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+    def _partial_update(self, orders: tf.Tensor, rates: tf.Tensor, active: tf.Tensor) -> tf.Tensor:
         self.traces += 1
-        return self._update(order[self.rows - self.last_batch :], rate)
-
-    def _update(self, rows: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
-        self.step.optimizer.learning_rate.assign(rate)
-        loss = self.step.train(tf.gather(self._x, rows), tf.gather(self._y, rows))
-        return tf.cast(loss, tf.float32)
+        values, losses = self._update(self._read(), orders[:, -self.last_batch :], rates)
+        self._write(values, active)
+        return losses
 
     def _evaluate(self, x: tf.Tensor, y: tf.Tensor) -> None:
         size = min(self.evaluation_batch_size, x.shape[0])
         full, last = divmod(x.shape[0], size)
+        values = self._read()
         for batch in tf.range(full):
-            self.step.evaluate(
+            values = self._add_to_metrics(
+                values,
                 tf.ensure_shape(x[batch * size : (batch + 1) * size], [size, *x.shape[1:]]),
                 tf.ensure_shape(y[batch * size : (batch + 1) * size], [size, *y.shape[1:]]),
             )
         if last:
-            self.step.evaluate(x[-last:], y[-last:])
+            values = self._add_to_metrics(values, x[-last:], y[-last:])
+        self._write(values, tf.ones([self.members], tf.bool))
+
+    # -- what one member alone does in its own way
+
+    def _read(self) -> Values:
+        """What the members hold, outside the step's variables."""
+        return []
+
+    def _write(self, values: Values, active: tf.Tensor) -> None:
+        """Keep what the active members hold."""
+        assert not values
+
+    def _update(
+        self, values: Values, rows: tf.Tensor, rates: tf.Tensor
+    ) -> tuple[Values, tf.Tensor]:
+        """One update from the rows `(members, batch)`; the losses `(members,)`."""
+        return values, self._train(rows[0], rates[0])[None]
+
+    def _add_to_metrics(self, values: Values, x: tf.Tensor, y: tf.Tensor) -> Values:
+        self.step.evaluate(x, y)
+        return values
 
     def _take_results(self) -> dict[str, tf.Tensor]:
-        results = {
-            name: tf.cast(metric.result(), tf.float32) for name, metric in self.step.metrics.items()
-        }
-        for metric in self.step.metrics.values():
+        return {name: value[None] for name, value in self._results_of_one().items()}
+
+    # -- what any member does
+
+    def _train(self, rows: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+        self.step.optimizer.learning_rate.assign(rate)
+        loss = self.step.train(tf.gather(self._x, rows), tf.gather(self._y, rows))
+        return tf.cast(loss, tf.float32)
+
+    def _results_of_one(self) -> dict[str, tf.Tensor]:
+        metrics = self.step.metrics
+        results = {name: tf.cast(metric.result(), tf.float32) for name, metric in metrics.items()}
+        for metric in metrics.values():
             metric.reset_state()
         return results
-
-    # -- how it is compiled
-
-    def _compile_updates(self) -> Callable[..., tf.Tensor]:
-        if self._eager:
-            self.compilation = compilation.Choice(False, "eager=true")
-            return self._many_updates
-        signature = [
-            tf.TensorSpec([self.rows], tf.int32),
-            tf.TensorSpec([], tf.int32),
-            tf.TensorSpec([], tf.int32),
-            tf.TensorSpec([self._buffer], tf.float32),
-        ]
-        traced = tf.function(self._many_updates).get_concrete_function(*signature)
-        self.compilation = compilation.choose(traced, self._wanted_jit)
-        if not self.compilation.jit:
-            return traced
-        # The traced function is compiled as it is, so that the step is traced once.
-        compiled = tf.function(
-            lambda *arguments: traced(*arguments), input_signature=signature, jit_compile=True
-        )
-        try:
-            # Zero updates: compiles, and leaves the state as it is.
-            compiled(
-                tf.zeros([self.rows], tf.int32),
-                tf.constant(0),
-                tf.constant(0),
-                tf.zeros([self._buffer]),
-            )
-        except (
-            tf.errors.InvalidArgumentError,
-            tf.errors.UnimplementedError,
-            tf.errors.InternalError,
-        ) as error:
-            reason = str(error).splitlines()[0][:160]
-            self.compilation = compilation.Choice(False, f"XLA can't compile this step: {reason}")
-            self._notice(f"The step runs as a TensorFlow graph: XLA can't compile it ({reason}).")
-            return traced
-        return compiled
-
-    def _function(
-        self, function: Callable[..., object], jit: bool | None = None
-    ) -> Callable[..., object]:
-        if self._eager:
-            return function
-        return tf.function(
-            function, jit_compile=(self.compilation.jit if jit is None else jit) or None
-        )

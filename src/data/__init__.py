@@ -1,0 +1,1 @@
+"""Data sources, and how their arrays become the splits of a run. NumPy alone, no TensorFlow."""

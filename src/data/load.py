@@ -1,0 +1,39 @@
+"""From the `data` node of the configuration to the data set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from src.data.dataset import Dataset
+from src.data.prepare import prepare
+from src.data.source import Source
+from src.errors import UserError
+from src.targets import call, locate
+
+PREPARATION = ("validation_fraction", "test_fraction", "normalisation", "labels")
+NOT_THE_SOURCES = ("_target_", "batch_size", "evaluation_batch_size", "seed", *PREPARATION)
+
+
+def load(config: Mapping[str, Any], seed: int) -> Dataset:
+    """Call the source that `_target_` names and prepare what it returns.
+
+    Args:
+        config: the whole `data` node; keys that no part of the harness reads go to the source.
+        seed: of the split, and of sources that draw random values.
+
+    Raises:
+        UserError: naming the key, the file or the array that is wrong.
+    """
+    function = locate(config["_target_"], "data._target_")
+    arguments = {key: value for key, value in config.items() if key not in NOT_THE_SOURCES}
+    try:
+        source = call(function, arguments, key="data", offered={"seed": seed})
+        if not isinstance(source, Source):
+            raise UserError(
+                f"data._target_={config['_target_']}: it returned {type(source).__name__}; a data "
+                "source is a function that returns a src.data.source.Source"
+            )
+        return prepare(source, seed=seed, **{key: config[key] for key in PREPARATION})
+    except OSError as error:
+        raise UserError(f"data: {error}") from error
+    except MemoryError as error:
+        raise UserError(f"data: it doesn't fit into memory ({error}); use fewer rows") from error

@@ -1,0 +1,1 @@
+"""Losses that Keras doesn't have; the others are used from `keras.losses` as they are."""
