@@ -83,10 +83,9 @@ def _metric(name: str, labels: str) -> keras.metrics.Metric:
     try:
         found = keras.metrics.get(name)
     except ValueError as error:
-        known = [n for n in dir(keras.metrics) if n[0].isupper()]
-        raise UserError(
-            f"metrics: Keras has no metric {name!r}{suggest(name, [*map(_snake_case, known), 'accuracy'])}"
-        ) from error
+        known = [_snake_case(name) for name in dir(keras.metrics) if name[0].isupper()]
+        hint = suggest(name, [*known, "accuracy"])
+        raise UserError(f"metrics: Keras has no metric {name!r}{hint}") from error
     if isinstance(found, type):
         found = found()
     if isinstance(found, keras.metrics.Metric):
@@ -104,18 +103,16 @@ def _try_on_labels(step: Step, dataset: Dataset) -> None:
     """Compute the loss and each metric on one row, and take it back."""
     labels = keras.ops.convert_to_tensor(dataset.train.y[:1])
     predictions = keras.ops.zeros((1, dataset.num_classes))
-    parts = {"loss": lambda: step.loss(labels, predictions)}
+    parts = {"loss": step.loss}
     for name, metric in step.metrics.items():
         if name != "loss":
-            parts[f"metrics={name}"] = lambda metric=metric: metric.update_state(
-                labels, predictions
-            )
+            parts[f"metrics={name}"] = metric.update_state
     for key, compute in parts.items():
         try:
-            compute()
+            compute(labels, predictions)
         except (ValueError, TypeError) as error:
             raise UserError(
-                f"{key}: it can't be computed from {dataset.name}'s {dataset.labels} labels of shape "
+                f"{key}: it can't be computed from {dataset.labels} labels of shape "
                 f"{dataset.train.y.shape[1:]}: {str(error).strip().splitlines()[0]}"
             ) from error
     for metric in step.metrics.values():

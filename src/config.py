@@ -16,6 +16,9 @@ from src.errors import UserError
 from src.targets import validation_message
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+# The stores that MLflow keeps runs in.
+STORES = ("sqlite:///", "http://", "https://", "postgresql", "mysql", "mssql")
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -69,7 +72,7 @@ class TrackingConfig(BaseModel):
 
     @property
     def store_uri(self) -> str | None:
-        """`uri` with a SQLite file's path made absolute, so that any process finds the same file."""
+        """`uri`, a SQLite file's path made absolute: any process finds the same file."""
         if self.uri is None or not self.uri.startswith("sqlite:///"):
             return self.uri
         path = Path(self.uri.removeprefix("sqlite:///")).expanduser()
@@ -141,9 +144,7 @@ def _check_between_keys(config: Config) -> None:
     if len(set(known)) < len(known):
         raise UserError(f"metrics={config.metrics}: name each metric once ('loss' is always there)")
     uri = config.tracking.uri
-    if uri is not None and not uri.startswith(
-        ("sqlite:///", "http://", "https://", "mysql", "postgresql", "mssql")
-    ):
+    if uri is not None and not uri.startswith(STORES):
         raise UserError(
             f"tracking.uri={uri}: give sqlite:///FILE, http(s)://SERVER or another database URI; "
             "tracking=none keeps the run's folder alone"

@@ -14,7 +14,9 @@ from src.engine.program import Program
 from src.interruption import Interruption
 from src.run import Run
 
-CALL_SECONDS = 0.25  # how long a call of the program should take: long enough to be free, short enough to be lively
+# Seconds that a call of the program should take: long enough to cost nothing, short enough that
+# progress, signals and checkpoints stay lively.
+CALL_SECONDS = 0.25
 
 
 def fit(
@@ -54,7 +56,7 @@ def fit(
                 losses = program.run(
                     update - epoch * program.updates_per_epoch, rates, _active(runs)
                 )
-            for member in np.flatnonzero(_active(runs)):
+            for member in _active_members(runs):
                 runs[member].record_updates(update + 1, losses[:, member], rates[:, member])
             console.updated(update + 1, losses)
             update += count
@@ -87,11 +89,15 @@ def _active(runs: Sequence[Run]) -> np.ndarray:
     return np.array([run.status is None for run in runs])
 
 
+def _active_members(runs: Sequence[Run]) -> list[int]:
+    return [member for member, run in enumerate(runs) if run.status is None]
+
+
 def _finish_epoch(
     program: Program, runs: Sequence[Run], validation: Split, epoch: int, console: Console
 ) -> None:
     trained, validated = program.take_results(), program.evaluate(validation)
-    for member in np.flatnonzero(_active(runs)):
+    for member in _active_members(runs):
         metrics = {f"train/{name}": value for name, value in trained[member].items()}
         metrics |= {f"val/{name}": value for name, value in validated[member].items()}
         if runs[member].record_epoch(epoch, metrics):
@@ -100,7 +106,7 @@ def _finish_epoch(
 
 
 def _save(program: Program, runs: Sequence[Run], update_in_epoch: int) -> None:
-    for member in np.flatnonzero(_active(runs)):
+    for member in _active_members(runs):
         runs[member].save(update_in_epoch, program.snapshot(member))
 
 

@@ -171,7 +171,7 @@ def _train(job: Job, shipper: ShipperProcess | None) -> "Run":
 
 
 def load_data(config: Config) -> tuple[Dataset, np.ndarray]:
-    """The data set, checked against the loss and metrics, and the schedule's factors `(updates,)`."""
+    """The data set, held against loss and metrics, and the schedule's factors `(updates,)`."""
     dataset = load(config.data.model_dump(by_alias=True), config.data.seed)
     preflight.check_labels(config, dataset)
     updates = config.epochs * updates_per_epoch(config, dataset)
@@ -249,7 +249,7 @@ def record_failure(
     record.claim(folder)
     tracker = Tracker(folder, record, warn=warn)
     tracker.begin()
-    summary = {"status": "FAILED", "reason": str(error), "metrics": {}, "objective_value": None}
+    summary = {"status": "FAILED", "reason": str(error)}
     tracker.artifact_path(resume.SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
     tracker.artifact(resume.SUMMARY)
     tracker.end("FAILED", str(error))

@@ -1,6 +1,5 @@
 """Checks between the configuration and the loaded data, before TensorFlow is imported."""
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -21,29 +20,28 @@ def check_labels(config: Config, dataset: Dataset) -> None:
         UserError: naming the key that does not fit, and both ways to mend it.
     """
     loss = config.loss.target.rpartition(".")[2]
-    labels = dataset.labels
+    labels, name = dataset.labels, dataset.name
     if loss in WANTS_INTEGERS and labels != "integer":
+        other = "mean_squared_error" if labels == "real" else "categorical_crossentropy"
         raise UserError(
-            f"loss: sparse_categorical_crossentropy needs integer labels, {dataset.name} has {labels} "
-            f"ones; use {'loss=mean_squared_error' if labels == 'real' else 'loss=categorical_crossentropy'}"
+            f"loss: {loss} needs integer labels, {name} has {labels} ones; use loss={other}"
         )
     if loss in WANTS_CLASSES and labels not in ("one_hot", "soft"):
+        if labels == "real":
+            mend = "use loss=mean_squared_error"
+        else:
+            mend = "add data.labels=one_hot or use loss=sparse_categorical_crossentropy"
         raise UserError(
-            f"loss: {loss} needs one-hot or soft labels, {dataset.name} has {labels} ones; "
-            + (
-                "use loss=mean_squared_error"
-                if labels == "real"
-                else "add data.labels=one_hot or use loss=sparse_categorical_crossentropy"
-            )
+            f"loss: {loss} needs one-hot or soft labels, {name} has {labels} ones; {mend}"
         )
     if loss in WANTS_NUMBERS and labels == "integer":
         raise UserError(
-            f"loss: {loss} compares numbers, {dataset.name} has integer class labels; "
+            f"loss: {loss} compares numbers, {name} has integer class labels; "
             "add data.labels=one_hot or use loss=sparse_categorical_crossentropy"
         )
     if "accuracy" in config.metrics and labels == "real":
         raise UserError(
-            f"metrics: accuracy needs classes, {dataset.name} has real-valued labels; "
+            f"metrics: accuracy needs classes, {name} has real-valued labels; "
             "use for example metrics=[mean_absolute_error]"
         )
 
@@ -66,10 +64,7 @@ def check_outputs(folder: str) -> Path:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError(
-            f"outputs={folder}: {existing} can't be written to ({reason}); choose another outputs=DIR"
+            f"outputs={folder}: {existing} can't be written to ({reason}); "
+            "choose another outputs=DIR"
         ) from error
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(
-            f"outputs={folder}: {existing} can't be written to; choose another outputs=DIR"
-        )
     return path

@@ -14,7 +14,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "hydra-core", "mlflow")
 
 
 def tags(overrides: Sequence[str], entry: str) -> dict[str, str]:
-    """Tags of a run: git commit and dirtiness, versions, machine, overrides and the whole command."""
+    """Tags of a run: git commit and dirtiness, versions, machine, overrides and command."""
     return _surroundings() | {
         "overrides": " ".join(shlex.quote(override) for override in overrides),
         "command": " ".join(["python -m", entry, *map(shlex.quote, overrides)]),

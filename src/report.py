@@ -74,7 +74,7 @@ def ranked(results: dict[str, Any]) -> list[dict[str, Any]]:
     )
 
 
-def _browsing(outputs: Path, delivery: Delivery | None) -> Sequence[tuple[str, str]]:
+def _browsing(outputs: Path, delivery: Delivery | None) -> list[tuple[str, str]]:
     if delivery is None:
         return []
     command = (

@@ -52,7 +52,8 @@ def find(config: Config, outputs: Path) -> Path | None:
             return run
     newest = ", ".join(run.name for run in runs[:3]) or "none yet"
     raise UserError(
-        f"resume={wanted}: neither a run id nor a run's folder under {outputs}; the newest: {newest}"
+        f"resume={wanted}: neither a run id nor a run's folder under {outputs}; "
+        f"the newest: {newest}"
     )
 
 

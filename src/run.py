@@ -58,7 +58,10 @@ class Run:
         return self.tracker.folder
 
     def record_updates(self, first: int, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Record the updates `first, first + 1, ...` (1-based); a loss that is not finite ends the run."""
+        """Record the updates `first, first + 1, ...` (1-based).
+
+        A loss that is not finite ends the run.
+        """
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             losses, rates = losses[: bad[0] + 1], rates[: bad[0] + 1]

@@ -9,7 +9,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -26,28 +26,31 @@ from src.tracking.tracker import Tracker
 
 RESULTS = "results.json"
 
-_open: "Sweep | None" = None
-_exit_code = 0
 
+class SweepCallback(Callback):
+    """Opens and closes the parent run of a multirun.
 
-class SweepCallback(Callback):  # type: ignore[misc]
-    """Opens and closes the parent run of a multirun."""
+    Attributes:
+        current: the sweep whose jobs are running, None before and after.
+        exit_code: of the multirun that has ended: 1 when a job of it failed.
+    """
+
+    current: "ClassVar[Sweep | None]" = None
+    exit_code: ClassVar[int] = 0
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim the sweep's folder before any job starts."""
-        global _open
         try:
-            _open = Sweep(config)
+            SweepCallback.current = Sweep(config)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(EXIT_USER_ERROR)  # an exception would only be logged by Hydra
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Close the parent with the table of results."""
-        global _open, _exit_code
-        if _open is not None:
-            ended, _open = _open, None
-            _exit_code = ended.end()
+        ended, SweepCallback.current = SweepCallback.current, None
+        if ended is not None:
+            SweepCallback.exit_code = ended.end()
 
 
 class Sweep:
@@ -55,7 +58,7 @@ class Sweep:
 
     def __init__(self, config: DictConfig) -> None:
         overrides = [str(override) for override in config.hydra.overrides.task]
-        composed = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        composed = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         self.config: Config = validate(composed)
         self.outputs = preflight.check_outputs(self.config.outputs)
         self.keys = _swept_keys(config, overrides)
@@ -119,14 +122,13 @@ class Sweep:
 
 def exit_code() -> int:
     """1 when a job of the multirun that just ended has failed."""
-    return _exit_code
+    return SweepCallback.exit_code
 
 
 def abandon(reason: str) -> None:
     """Close a multirun that was left before its end."""
-    global _open
-    if _open is not None:
-        ended, _open = _open, None
+    ended, SweepCallback.current = SweepCallback.current, None
+    if ended is not None:
         ended.end(interrupted=reason)
 
 

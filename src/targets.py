@@ -153,7 +153,7 @@ def _from_default(default: Any) -> Any:
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    subject = function.__init__ if inspect.isclass(function) else function  # type: ignore[misc]
+    subject = function.__init__ if inspect.isclass(function) else function
     try:
         return get_type_hints(subject, include_extras=True)
     except (NameError, TypeError, AttributeError):  # annotations that exist for a type checker only

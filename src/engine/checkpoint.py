@@ -82,9 +82,8 @@ class Checkpoints:
             _flush_folder(self.folder)
         except OSError as error:
             shutil.rmtree(aside, ignore_errors=True)
-            raise CheckpointError(
-                self._refusal(target, error, sum(map(len, tensors.values())))
-            ) from error
+            needed = sum(len(content) for content in tensors.values())
+            raise CheckpointError(self._refusal(target, error, needed)) from error
         for old in self._numbered()[: -self.keep]:
             shutil.rmtree(old, ignore_errors=True)
         for abandoned in self.folder.glob(".????????.*"):
@@ -92,7 +91,7 @@ class Checkpoints:
         return target
 
     def newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
-        """The newest valid checkpoint; a damaged one is named, set aside and the one before used."""
+        """The newest valid checkpoint; a damaged one is set aside and the one before it used."""
         for folder in reversed(self._numbered()):
             try:
                 return load(folder)
@@ -112,9 +111,8 @@ class Checkpoints:
 
     def _refusal(self, target: Path, error: OSError, needed: int) -> str:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(
-                self.folder if self.folder.is_dir() else self.folder.parent
-            ).free
+            existing = self.folder if self.folder.is_dir() else self.folder.parent
+            free = shutil.disk_usage(existing).free
             return (
                 f"{target}: the disk is full: {needed:,} bytes are needed, {free:,} are free; "
                 "make room and go on with resume"
@@ -181,7 +179,7 @@ def _digest(content: bytes) -> dict[str, Any]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with open(path, "xb") as file:
+    with path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -24,6 +24,7 @@ class Exported(tf.Module):
 
     @tf.function
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The predictions `(batch, classes)` for inputs of any dtype."""
         return self.predict(tf.cast(inputs, tf.float32))["predictions"]
 
 

@@ -5,7 +5,7 @@ losses of its updates in one tensor, so Python is touched a few times a second, 
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 import numpy as np

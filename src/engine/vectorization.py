@@ -9,9 +9,9 @@ from tensorflow.python.ops.parallel_for import pfor
 def register() -> None:
     """Teach `tf.vectorized_map` the operations below; call it once, before tracing.
 
-    Bitcast: Keras' argmax, and so its accuracy metrics, look at a number's sign bit through it. In
-    TensorFlow 2.21 it has no vectorised form, and a loop over 64 members costs more than the rest of
-    a small update.
+    Bitcast: Keras' argmax, and so its accuracy metrics, look at a number's sign bit through it.
+    In TensorFlow 2.21 it has no vectorised form, and a loop over 64 members costs more than the
+    rest of a small update.
     """
     if "Bitcast" not in pfor._pfor_converter_registry:
         pfor.RegisterPFor("Bitcast")(_bitcast)

@@ -29,7 +29,7 @@ ConfigStore.instance().store(
 )
 
 
-class FusedLauncher(Launcher):  # type: ignore[misc]
+class FusedLauncher(Launcher):
     """Trains groups of jobs in one program each, and the others one by one."""
 
     def __init__(self, max_members: int, force: bool) -> None:

@@ -1,0 +1,1 @@
+"""Tracking: the run's journal is the truth, MLflow a view that another process fills from it."""

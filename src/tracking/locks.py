@@ -1,0 +1,40 @@
+"""Advisory locks on files, released by the system whenever the process that holds them ends."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def try_lock(path: Path) -> int | None:
+    """Lock `path` (created if absent): its descriptor, to be closed later; None when taken.
+
+    On a file system that has no locks this succeeds.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        pass
+    return descriptor
+
+
+@contextmanager
+def locked(path: Path, timeout_seconds: float) -> Iterator[None]:
+    """Hold the lock on `path`. TimeoutError: another process held it all the time."""
+    deadline = time.monotonic() + timeout_seconds
+    pause = 0.005
+    while (descriptor := try_lock(path)) is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} is held by another process")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+    try:
+        yield
+    finally:
+        os.close(descriptor)

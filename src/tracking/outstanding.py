@@ -1,0 +1,39 @@
+"""How much of a run's journal the tracking store has not confirmed yet."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from src.tracking import journal
+
+FILE_NAME = "delivery.json"
+
+
+def load_delivery(folder: Path) -> dict[str, Any]:
+    """The content of delivery.json, {} when nothing was delivered yet or the file is unreadable."""
+    try:
+        content = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def outstanding(folder: Path) -> dict[str, int]:
+    """Counts of undelivered "lines", "metrics", "artifacts", "models"; zeros are left out."""
+    counts: Counter[str] = Counter()
+    cursor = load_delivery(folder).get("cursor", 0)
+    try:
+        for _, line in journal.read(folder / journal.FILE_NAME, cursor):
+            counts["lines"] += 1
+            if line["kind"] == "updates":
+                counts["metrics"] += line["count"] * len(line["values"])
+            elif line["kind"] == "metrics":
+                counts["metrics"] += len(line["values"])
+            elif line["kind"] in ("artifact", "model"):
+                counts[line["kind"] + "s"] += 1
+    except FileNotFoundError:
+        pass
+    except journal.JournalDamagedError:
+        counts["damaged"] += 1
+    return dict(counts)

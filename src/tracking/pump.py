@@ -1,0 +1,236 @@
+"""Many folders on their way into their stores, a batch of each in turn.
+
+A store that fails is left alone for a while (exponential back-off); folders of other stores go on.
+What can't succeed in this process is noted in the folder's delivery.json and dropped.
+"""
+
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from src.errors import UserError
+from src.tracking import closing
+from src.tracking.delivery import FolderBusyError, FolderDelivery
+from src.tracking.journal import JournalDamagedError
+from src.tracking.record import FILE_NAME as RECORD_NAME
+from src.tracking.store import Store, StoreError
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 15.0
+STALE_SECONDS = 2.0
+ASK_SECONDS = 0.5  # between two questions after one writer
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Gate:
+    """A store and how it has been answering. Times in seconds of the monotonic clock."""
+
+    uri: str
+    store: Store | None = None
+    pause: float = 0.0
+    retry_at: float = 0.0
+    failing_since: float | None = None
+    error: str = ""
+
+    def open(self) -> Store:
+        """The store, connected. Raises StoreError."""
+        if self.store is None:
+            self.store = Store(self.uri)
+        return self.store
+
+    def succeeded(self) -> None:
+        """The store took something."""
+        self.pause, self.failing_since, self.error = 0.0, None, ""
+
+    def failed(self, error: str) -> None:
+        """The store did not answer as it should: leave it alone for a while."""
+        now = time.monotonic()
+        self.pause = min(max(self.pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+        self.retry_at = now + self.pause * random.uniform(0.7, 1.3)
+        self.failing_since = self.failing_since or now
+        self.error = error
+
+
+@dataclass
+class _Writer:
+    """What is known of the process that writes a journal of `size` bytes, unchanged `since`."""
+
+    size: int = -1
+    since: float = 0.0
+    asked: float = -math.inf
+    alive: bool | None = None
+
+
+@dataclass
+class Pump:
+    """report: told what is worth telling, as {"event": ..., "folder": ...}."""
+
+    report: Report
+    gates: dict[str, Gate] = field(default_factory=dict)
+    active: dict[Path, FolderDelivery] = field(default_factory=dict)
+    waiting: dict[Path, str] = field(default_factory=dict)  # can't be taken on yet, and why
+    finished: dict[Path, bool] = field(default_factory=dict)  # whether it was delivered
+    _sweeps: list[Path] = field(default_factory=list)
+    _writers: dict[Path, _Writer] = field(default_factory=dict)
+
+    def prepare(self, uri: str) -> None:
+        """Connect to the store, making its database if need be; a failure is retried later."""
+        gate = self._gate(uri)
+        try:
+            gate.open()
+            self.report({"event": "prepared"})
+        except StoreError as error:
+            gate.failed(str(error))
+
+    def add(self, folder: Path, uri: str | None = None, look_for_run: bool = False) -> None:
+        """Take on the delivery of `folder`; one that can't be taken on yet is tried again."""
+        if folder in self.active:
+            return
+        self.finished.pop(folder, None)
+        try:
+            delivery = FolderDelivery(folder, uri, look_for_run)
+        except (FolderBusyError, UserError, OSError) as error:
+            self.waiting[folder] = str(error)
+            return
+        self.waiting.pop(folder, None)
+        if delivery.uri is None:
+            delivery.close()
+            self.finished[folder] = True
+        else:
+            self.active[folder] = delivery
+
+    def watch(self, sweep: Path) -> None:
+        """Take on every child of `sweep` that has a run's record, now and later."""
+        self._sweeps.append(sweep)
+
+    def look(self) -> None:
+        """Notice new folders, and how far journals have grown: the goal of the next turns."""
+        for folder in list(self.waiting):
+            self.add(folder)
+        for sweep in self._sweeps:
+            try:
+                children = sorted(sweep.iterdir())
+            except OSError:
+                continue
+            for child in children:
+                known = child in self.active or child in self.finished or child in self.waiting
+                if not known and (child / RECORD_NAME).is_file():
+                    self.add(child)
+        for delivery in self.active.values():
+            delivery.goal = delivery.size()
+
+    def turn(self) -> bool:
+        """Deliver one batch of every folder that has news; False when nothing could be done."""
+        progress = False
+        for folder, delivery in list(self.active.items()):
+            assert delivery.uri is not None
+            gate = self._gate(delivery.uri)
+            if time.monotonic() < gate.retry_at:
+                continue
+            progress = self._turn(folder, delivery, gate) or progress
+        return progress
+
+    def close_dead(self, stale_seconds: float = STALE_SECONDS) -> bool:
+        """End the runs whose process is gone without having ended them; True if there was one.
+
+        stale_seconds: how long a journal must have stood still before its writer is asked after.
+        """
+        closed = False
+        now = time.monotonic()
+        for folder, delivery in self.active.items():
+            writer = self._writers.setdefault(folder, _Writer())
+            size = delivery.size()
+            if size != writer.size:
+                writer.size, writer.since = size, now
+            if size and now - writer.since >= stale_seconds and now - writer.asked >= ASK_SECONDS:
+                writer.asked = now
+                try:
+                    writer.alive = closing.writer_alive(folder, delivery.record)
+                    closed = (writer.alive is False and closing.close(folder)) or closed
+                except (OSError, UserError):
+                    writer.alive = None
+        return closed
+
+    def writers_alive(self) -> bool:
+        """Some run is still being written, as far as `close_dead` found out."""
+        return any(
+            writer.alive and self.active[folder].size() for folder, writer in self._writers.items()
+        )
+
+    def outage(self, grace: float) -> str:
+        """Why nothing moves: every store still needed has been failing for `grace` seconds."""
+        uris = {d.uri for d in self.active.values() if d.goal > d.state["cursor"]}
+        gates = [self.gates[uri] for uri in uris if uri in self.gates]
+        failing = [
+            gate.error
+            for gate in gates
+            if gate.failing_since is not None and time.monotonic() - gate.failing_since >= grace
+        ]
+        return failing[0] if gates and len(failing) == len(gates) else ""
+
+    def failing(self) -> bool:
+        """Some store that is still needed fails, but may come back."""
+        return any(
+            self._gate(delivery.uri).failing_since is not None
+            for delivery in self.active.values()
+            if delivery.uri is not None and delivery.goal > delivery.state["cursor"]
+        )
+
+    def close(self, error: str = "") -> None:
+        """Let go of all folders, noting `error` with those that are not delivered."""
+        for delivery in self.active.values():
+            if error and not delivery.delivered:
+                self._note(delivery, error=error)
+            delivery.close()
+        self.active.clear()
+
+    def _turn(self, folder: Path, delivery: FolderDelivery, gate: Gate) -> bool:
+        known = delivery.run_id
+        try:
+            result = delivery.advance(gate.open())
+        except StoreError as error:
+            if error.permanent:
+                self._drop(folder, delivery, str(error))
+            else:
+                gate.failed(str(error))
+                self._note(delivery, error=str(error))
+            return False
+        except (JournalDamagedError, OSError, ValueError, KeyError, TypeError) as error:
+            self._drop(folder, delivery, f"{type(error).__name__}: {error}")
+            return False
+        if result == "waiting":
+            return False
+        gate.succeeded()
+        if delivery.run_id != known:
+            self.report({"event": "run", "folder": str(folder), "run_id": delivery.run_id})
+        if result == "done":
+            self.report({"event": "delivered", "folder": str(folder), "run_id": delivery.run_id})
+            self._finish(folder, delivery, True)
+        return True
+
+    def _drop(self, folder: Path, delivery: FolderDelivery, error: str) -> None:
+        self._note(delivery, status="failed", error=error)
+        self.report({"event": "error", "folder": str(folder), "error": error[:1000]})
+        self._finish(folder, delivery, False)
+
+    def _finish(self, folder: Path, delivery: FolderDelivery, delivered: bool) -> None:
+        delivery.close()
+        del self.active[folder]
+        self._writers.pop(folder, None)
+        self.finished[folder] = delivered
+
+    def _note(self, delivery: FolderDelivery, **changes: Any) -> None:
+        try:
+            delivery.note(**changes)
+        except OSError as error:  # a full disk, a folder that was removed
+            text = f"delivery.json can't be written: {error}"
+            self.report({"event": "error", "folder": str(delivery.folder), "error": text})
+
+    def _gate(self, uri: str) -> Gate:
+        return self.gates.setdefault(uri, Gate(uri))

@@ -1,0 +1,262 @@
+"""One tracking store: the few calls on MLflow that the delivery of a run needs.
+
+Every call may be sent again without harm: runs and models are looked for by tag before they are
+made, metrics carry the journal's timestamps, parameters and tags keep their values. MLflow is
+imported here and in modules below it only; the trainer never imports them.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# Before MLflow is imported: short waits, so that a store that hangs is noticed; no code from
+# pickles; no reports to anyone. What the user has set stands, except for pickles.
+for _name, _value in {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}.items():
+    os.environ.setdefault(_name, _value)
+os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import (  # noqa: E402
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+    ViewType,
+)
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+from src.tracking import limits, sqlite_file, sqlite_rows  # noqa: E402
+
+ID_TAG = "harness.id"
+
+# Sending the same again can't help against these; everything else may pass.
+_PERMANENT = {
+    "BAD_REQUEST",
+    "CUSTOMER_UNAUTHORIZED",
+    "ENDPOINT_NOT_FOUND",
+    "INVALID_PARAMETER_VALUE",
+    "NOT_FOUND",
+    "NOT_IMPLEMENTED",
+    "PERMISSION_DENIED",
+    "RESOURCE_DOES_NOT_EXIST",
+    "UNAUTHENTICATED",
+}
+
+
+class StoreError(Exception):
+    """The store did not take something.
+
+    permanent: trying again can't help. gone: what it was meant for isn't in the store.
+    """
+
+    def __init__(self, message: str, permanent: bool, gone: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.gone = gone
+
+
+class Store:
+    """A client of the store at `uri`; every method raises StoreError when the store fails."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = sqlite_file.absolute_uri(uri)
+        self._database = sqlite_file.path_of(self.uri)
+        self._experiments: dict[str, str] = {}
+        self._rows = False  # whether metrics go straight into the database's tables
+        with self._errors():
+            if self._database is not None:
+                sqlite_file.prepare(self._database)
+                self._rows = sqlite_rows.knows(self._database)
+            self.client = MlflowClient(tracking_uri=self.uri)
+
+    @property
+    def largest_batch(self) -> int:
+        """How many metrics `log` takes at once."""
+        return sqlite_rows.LARGEST_BATCH if self._rows else limits.MAX_BATCH_METRICS
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment `name`, made if absent."""
+        if name not in self._experiments:
+            with self._writing():
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    self._experiments[name] = self._create_experiment(name)
+                elif found.lifecycle_stage != "active":
+                    raise StoreError(
+                        f"experiment {name!r} is deleted in {self.uri}: restore it there "
+                        "(mlflow experiments restore), or choose another tracking.experiment",
+                        permanent=True,
+                    )
+                else:
+                    self._experiments[name] = found.experiment_id
+        return self._experiments[name]
+
+    def find_run(self, experiment_id: str, harness_id: str) -> Run | None:
+        """The run that carries this harness id, None when there is none."""
+        with self._errors():
+            quoted = harness_id.replace("'", "")
+            found = self.client.search_runs(
+                [experiment_id],
+                f"tags.`{ID_TAG}` = '{quoted}'",
+                run_view_type=ViewType.ACTIVE_ONLY,
+                max_results=1,
+                order_by=["attributes.start_time ASC"],
+            )
+        return found[0] if found else None
+
+    def create_run(self, experiment_id: str, name: str, created: int, tags: dict[str, str]) -> str:
+        """The id of a new run, RUNNING since `created` (ms); at most 100 tags."""
+        with self._writing():
+            run = self.client.create_run(experiment_id, created, tags, name)
+        return str(run.info.run_id)
+
+    def params(self, run_id: str) -> dict[str, str]:
+        """The parameters the run has."""
+        with self._errors():
+            return dict(self.client.get_run(run_id).data.params)
+
+    def log(
+        self,
+        run_id: str,
+        metrics: list[tuple[str, float, int, int]] = [],  # noqa: B006 - never changed
+        params: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        """Log metrics (key, value, timestamp in ms, step), params and tags: one batch at most."""
+        with self._writing():
+            if self._rows and self._database is not None:
+                sqlite_rows.log(self._database, run_id, metrics, params or {}, tags or {})
+                return
+            self.client.log_batch(
+                run_id,
+                metrics=[Metric(*metric) for metric in metrics],
+                params=[Param(*item) for item in (params or {}).items()],
+                tags=[RunTag(*item) for item in (tags or {}).items()],
+            )
+
+    def log_dataset(self, run_id: str, record: dict[str, Any], context: str = "training") -> None:
+        """The data set of run.json as the run's input."""
+        dataset = Dataset(
+            name=str(record.get("name", "data"))[:500],
+            digest=str(record.get("digest", ""))[: limits.MAX_DIGEST - 4],  # 32 hex digits
+            source_type="local",
+            source=_json({"uri": str(record.get("source", ""))[:60_000]}),
+            schema=_schema(record),
+            profile=_json(record),
+        )
+        tag = InputTag("mlflow.data.context", context)
+        with self._writing():
+            self.client.log_inputs(run_id, datasets=[DatasetInput(dataset=dataset, tags=[tag])])
+
+    def upload(self, run_id: str, path: Path, folder: str | None) -> None:
+        """Store the file `path` in the artifact folder `folder` (None: the root)."""
+        with self._errors():
+            self.client.log_artifact(run_id, str(path), folder)
+
+    def open_model(
+        self,
+        experiment_id: str,
+        run_id: str,
+        name: str,
+        tags: dict[str, str],
+        params: dict[str, str],
+    ) -> tuple[str, str]:
+        """(model id, artifact location) of the run's model with these tags, made if absent."""
+        with self._writing():
+            found = self.client.search_logged_models(
+                [experiment_id], f"source_run_id = '{run_id}'", max_results=100
+            )
+            for model in found:
+                if model.name == name and tags.items() <= model.tags.items():
+                    break
+            else:
+                model = self.client.create_logged_model(
+                    experiment_id, name, run_id, tags, params, model_type="tensorflow"
+                )
+        return str(model.model_id), str(model.artifact_location)
+
+    def finish_model(self, run_id: str, model_id: str, folder: Path, step: int) -> None:
+        """Upload the model's files, show it at its run, and declare it ready."""
+        with self._errors():
+            self.client.log_model_artifacts(model_id, str(folder))
+        with self._writing():
+            outputs = self.client.get_run(run_id).outputs
+            if model_id not in {m.model_id for m in (outputs.model_outputs if outputs else [])}:
+                self.client.log_outputs(run_id, [LoggedModelOutput(model_id, step)])
+            self.client.finalize_logged_model(model_id, "READY")
+
+    def set_status(self, run_id: str, status: str, end_time: int | None = None) -> None:
+        """Status RUNNING, FINISHED, FAILED or KILLED; end_time in ms."""
+        with self._writing():
+            if end_time is None:
+                self.client.update_run(run_id, status=status)
+            else:
+                self.client.set_terminated(run_id, status=status, end_time=end_time)
+
+    def _create_experiment(self, name: str) -> str:
+        location = None
+        if self._database is not None:
+            folder = sqlite_file.artifact_root(self._database) / limits.key(name).replace("/", "_")
+            location = folder.as_uri()
+        try:
+            return str(self.client.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return str(self.client.get_experiment_by_name(name).experiment_id)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._errors():
+            if self._database is None:
+                yield
+            else:
+                with sqlite_file.writing(self._database):
+                    yield
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except MlflowException as error:
+            permanent = error.error_code in _PERMANENT
+            gone = error.error_code == "RESOURCE_DOES_NOT_EXIST"
+            raise StoreError(_short(error), permanent, gone) from error
+        except sqlite_rows.GoneError as error:
+            raise StoreError(_short(error), permanent=True, gone=True) from error
+        except sqlite_rows.RefusedError as error:
+            raise StoreError(_short(error), permanent=True) from error
+        except Exception as error:  # requests, the operating system, cloud clients: all may pass
+            raise StoreError(_short(error), permanent=False) from error
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=str)
+
+
+def _schema(record: dict[str, Any]) -> str | None:
+    shape = record.get("input_shape")
+    if not isinstance(shape, list):
+        return None
+    spec = {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, *shape]}}
+    return _json({"mlflow_tensorspec": {"features": _json([spec]), "targets": None}})
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:600]}" if text else type(error).__name__
