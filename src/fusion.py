@@ -4,8 +4,6 @@ Jobs share a program when they differ only in what the program holds as tensors:
 learning rate, and with it the schedule. Everything else decides the program itself.
 """
 
-import hashlib
-import json
 import math
 import sys
 import time
@@ -15,15 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src import job, report, resume, startup
+from src import job, report, startup
 from src.config import flatten
 from src.errors import CannotFuse, UserError
+from src.identity import FREE, TENSORS, program_key
 from src.interruption import Interrupted
 from src.job import Job
 from src.schedules.rates import learning_rate_factors
-
-# Keys whose values are tensors in the program: members of a group may differ in them.
-TENSOR_KEYS = ("seed", "optimizer.learning_rate", "schedule.")
 
 
 @dataclass(frozen=True)
@@ -39,13 +35,6 @@ class Group:
     reason: str = ""
 
 
-def program_key(of: Job) -> str:
-    """A digest of all that decides the program; jobs of one key may share it."""
-    values = dict(flatten(of.config.model_dump(by_alias=True)))
-    kept = {k: v for k, v in values.items() if not k.startswith((*resume.FREE, *TENSOR_KEYS))}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-
-
 def group(jobs: Sequence[Job], max_members: int) -> list[Group]:
     """Divide jobs into groups of at most `max_members` that share a program, in order."""
     shared: dict[str, list[Job]] = {}
@@ -56,7 +45,7 @@ def group(jobs: Sequence[Job], max_members: int) -> list[Group]:
         elif each.config.eager:
             groups.append(Group([each], "eager=true runs without a program"))
         else:
-            shared.setdefault(program_key(each), []).append(each)
+            shared.setdefault(program_key(each.config), []).append(each)
     for members in shared.values():
         size = math.ceil(len(members) / math.ceil(len(members) / max_members))
         for start in range(0, len(members), size):
@@ -72,7 +61,7 @@ def _difference(alone: Job, jobs: Sequence[Job]) -> str:
     for other in jobs:
         values = dict(flatten(other.config.model_dump(by_alias=True)))
         keys |= {key for key in own.keys() | values.keys() if own.get(key) != values.get(key)}
-    kept = sorted(k for k in keys if not k.startswith((*resume.FREE, *TENSOR_KEYS)))
+    kept = sorted(k for k in keys if not k.startswith((*FREE, *TENSORS)))
     if not kept:
         return "there is no other job like it"
     return f"no other job has its {', '.join(kept)}"

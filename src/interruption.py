@@ -3,18 +3,28 @@
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from src.run import Run
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):
-    """Training stopped because of a signal, with its checkpoint written."""
+    """Training stopped because of a signal, with its checkpoint written.
 
-    def __init__(self, signal_number: int) -> None:
+    Attributes:
+        runs: those that were training, closed as KILLED.
+        exit_code: of the process.
+    """
+
+    def __init__(self, signal_number: int, runs: Sequence["Run"]) -> None:
         super().__init__(signal.Signals(signal_number).name)
         self.exit_code = 128 + signal_number
+        self.runs = runs
 
 
 class Interruption:

@@ -1,5 +1,6 @@
 """One job, from its composed configuration to its closed record."""
 
+import functools
 import json
 import math
 import os
@@ -23,6 +24,7 @@ from src.console import warn
 from src.data.dataset import Dataset
 from src.data.load import load
 from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
+from src.identity import fingerprint
 from src.interruption import Interrupted
 from src.schedules.rates import learning_rate_factors
 from src.tracking.record import RunRecord
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from src.run import Run
 
 CONFIG_ARTIFACT = "config.yaml"
+# Who interrupts a run wants the process gone: what is not delivered by then, `src.sync` delivers.
+INTERRUPTED_WAIT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,6 @@ def run(composed: DictConfig) -> float | None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
-    except Interrupted as interrupted:
-        sys.exit(interrupted.exit_code)
 
 
 def prepare(
@@ -114,15 +116,19 @@ def prepare(
 
 def _run_solo(job: Job) -> float | None:
     shipper = _start_shipper(job)
+    wait_seconds, exit_code = job.config.tracking.wait_seconds, 0
     delivery = None
     try:
         finished = _train(job, shipper)
+    except Interrupted as interrupted:
+        finished, exit_code = interrupted.runs[0], interrupted.exit_code
+        wait_seconds = min(wait_seconds, INTERRUPTED_WAIT_SECONDS)
     finally:
         if shipper is not None:
-            delivery = shipper.finish(job.config.tracking.wait_seconds)
+            delivery = shipper.finish(wait_seconds)
     report.show_run(finished, job.outputs, delivery)
-    if finished.status == "FAILED":
-        sys.exit(EXIT_FAILED)
+    if exit_code or finished.status == "FAILED":
+        sys.exit(exit_code or EXIT_FAILED)
     return finished.objective_value
 
 
@@ -172,10 +178,16 @@ def _train(job: Job, shipper: ShipperProcess | None) -> "Run":
 
 def load_data(config: Config) -> tuple[Dataset, np.ndarray]:
     """The data set, held against loss and metrics, and the schedule's factors `(updates,)`."""
-    dataset = load(config.data.model_dump(by_alias=True), config.data.seed)
+    dataset = _load(config.data.model_dump_json(by_alias=True))
     preflight.check_labels(config, dataset)
     updates = config.epochs * updates_per_epoch(config, dataset)
     return dataset, learning_rate_factors(config.schedule, updates)
+
+
+@functools.lru_cache(maxsize=1)  # the jobs of a sweep share it
+def _load(data: str) -> Dataset:
+    values = json.loads(data)
+    return load(values, values["seed"])
 
 
 def updates_per_epoch(config: Config, dataset: Dataset) -> int:
@@ -202,7 +214,7 @@ def claim(job: Job, dataset: Dataset, extra_tags: dict[str, str]) -> Tracker:
         artifacts=job.artifacts,  # type: ignore[arg-type]
         params={key: value for key, value in flatten(values) if value is not None},
         tags=provenance.tags(job.overrides, "src.train")
-        | {resume.FINGERPRINT_TAG: resume.fingerprint(job.config)}
+        | {resume.FINGERPRINT_TAG: fingerprint(job.config)}
         | extra_tags,
         dataset=describe_data(dataset),
     )

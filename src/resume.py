@@ -1,6 +1,5 @@
 """Finding the run that `resume=` names, and the configuration it goes on with."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import yaml
 
 from src.config import Config, flatten
 from src.errors import UserError
+from src.identity import FREE, fingerprint
 from src.tracking.outstanding import load_delivery
 from src.tracking.record import FILE_NAME, RunRecord
 from src.tracking.tracker import ARTIFACTS
@@ -18,16 +18,8 @@ FINGERPRINT_TAG = "harness.config"
 OVERRIDES_FILE = "overrides.yaml"
 CONFIG_FILE = "config.yaml"
 SUMMARY = "summary.json"  # among the artifacts: how a run ended
-# Keys that say how a run is recorded or how long it lasts, not what it computes.
-FREE = ("resume", "outputs", "name", "log_every", "objective", "tracking.", "checkpoint.")
-FREE_FOR_ONE_RUN = (*FREE, "epochs")
-
-
-def fingerprint(config: Config) -> str:
-    """A digest of all that decides what a run computes; equal for the same command again."""
-    values = config.model_dump(by_alias=True)
-    kept = {key: value for key, value in flatten(values) if not key.startswith(FREE)}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+# A run that goes on may be trained for longer.
+MAY_CHANGE = (*FREE, "epochs")
 
 
 def find(config: Config, outputs: Path) -> Path | None:
@@ -83,7 +75,7 @@ def check_same(config: Config, folder: Path) -> None:
         raise UserError(f"resume: {folder / CONFIG_FILE} can't be read: {error}") from error
     before, now = dict(flatten(stored)), dict(flatten(config.model_dump(by_alias=True)))
     for key in sorted(before.keys() | now.keys()):
-        if not key.startswith(FREE_FOR_ONE_RUN) and before.get(key) != now.get(key):
+        if not key.startswith(MAY_CHANGE) and before.get(key) != now.get(key):
             raise UserError(
                 f"{key}: the run in {folder.name} has {before.get(key)}, this command "
                 f"{now.get(key)}; a resumed run keeps what decides its result (epochs may grow)"

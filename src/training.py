@@ -8,14 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src import closing, console
-from src.build import build, model_summary, parameter_count
+from src import closing, console, programs
+from src.build import model_summary, parameter_count
 from src.console import warn
 from src.data.dataset import Dataset
-from src.engine import state
 from src.engine.checkpoint import Checkpoint, Checkpoints
 from src.engine.program import Program
-from src.engine.state import State
 from src.errors import UserError
 from src.fit import fit
 from src.interruption import Interrupted, Interruption
@@ -51,7 +49,9 @@ def train(
         Interrupted: after the checkpoints were written and the records closed as KILLED.
     """
     config = jobs[0].config
-    program = compile_program(jobs, dataset, force=force)
+    program = programs.compiled(
+        [job.config for job in jobs], dataset, keep=jobs[0].sweep is not None, force=force
+    )
     checkpoints = [restore(job, program) for job in jobs]
     tags = {
         "jit": str(program.compilation.jit).lower(),
@@ -85,27 +85,8 @@ def train(
                 run.abort(f"{type(error).__name__}: {error}")
             raise
     if interruption.signal and any(run.status == "KILLED" for run in runs):
-        raise Interrupted(interruption.signal)
+        raise Interrupted(interruption.signal, runs)
     return runs
-
-
-def compile_program(jobs: Sequence[Job], dataset: Dataset, *, force: bool = False) -> Program:
-    """The program of one job, or the one that the jobs share."""
-    config = jobs[0].config
-    batches = (dataset.train, config.data.batch_size, config.data.evaluation_batch_size)
-    if len(jobs) == 1:
-        step = build(config, dataset, config.seed)
-        return Program(step, *batches, jit=config.jit, eager=config.eager)
-    from src.engine import fused  # a solo run has no use for it
-
-    states: dict[int, State] = {}
-    for seed in sorted({job.config.seed for job in jobs}):
-        step = build(config, dataset, seed)
-        states[seed] = state.snapshot(step)
-    fused.check(step, dataset.train, config.data.batch_size, len(jobs), force=force)
-    return fused.FusedProgram(
-        step, [states[job.config.seed] for job in jobs], *batches, jit=config.jit
-    )
 
 
 def start(

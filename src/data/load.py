@@ -11,6 +11,7 @@ from src.targets import call, locate
 
 PREPARATION = ("validation_fraction", "test_fraction", "normalisation", "labels")
 NOT_THE_SOURCES = ("_target_", "batch_size", "evaluation_batch_size", "seed", *PREPARATION)
+SEEDS = 2**64  # half the random generator's key; the other half numbers the streams
 
 
 def load(config: Mapping[str, Any], seed: int) -> Dataset:
@@ -23,6 +24,8 @@ def load(config: Mapping[str, Any], seed: int) -> Dataset:
     Raises:
         UserError: naming the key, the file or the array that is wrong.
     """
+    if not 0 <= seed < SEEDS:
+        raise UserError(f"data.seed={seed}: allowed are whole numbers from 0 to below 2**64")
     function = locate(config["_target_"], "data._target_")
     arguments = {key: value for key, value in config.items() if key not in NOT_THE_SOURCES}
     try:

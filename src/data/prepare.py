@@ -35,20 +35,18 @@ def prepare(
     check(source)
     kind = resulting_kind(source.labels, labels, source.source)
     num_classes = count_classes(source)
-    x, y = source.train
-    rows = _rows(source, seed, validation_fraction, test_fraction)
-    scaling = fit(x, rows["train"], normalisation)
-    own = {name: arrays for name, arrays in source.splits().items() if name != "train"}
-    splits = {}
-    for name, chosen in rows.items():
-        splits[name] = (x, y[chosen], chosen)
-    for name, (own_x, own_y) in own.items():
-        splits[name] = (own_x, own_y, np.arange(len(own_x)))
-    made = {
-        name: Split(apply(xs, chosen, scaling), convert(ys, source.labels, kind, num_classes))
-        for name, (xs, ys, chosen) in splits.items()
-    }
     names = source.class_names or tuple(str(number) for number in range(num_classes))
+    if len(names) != num_classes:
+        raise UserError(
+            f"{source.source}: {len(names)} class names for {num_classes} classes; give one each"
+        )
+    rows = _rows(source, seed, validation_fraction, test_fraction)
+    scaling = fit(source.train[0], rows["train"], normalisation)
+    made = {}
+    for name, chosen in rows.items():
+        x, y = source.splits().get(name, source.train)
+        labels_made = convert(y[chosen], source.labels, kind, num_classes)
+        made[name] = Split(apply(x, chosen, scaling), labels_made)
     return Dataset(
         name=source.name,
         train=made["train"],
@@ -76,8 +74,9 @@ def digest(source: Source) -> str:
 def _rows(
     source: Source, seed: int, validation_fraction: float, test_fraction: float
 ) -> dict[str, np.ndarray]:
-    """Which rows of the source's `train` go into which split."""
+    """The rows of each split: of the source's own, or else of its `train`."""
     _, y = source.train
+    rows = {name: np.arange(len(own_x)) for name, (own_x, _) in source.splits().items()}
     if source.val is not None:
         validation_fraction = 0.0
     elif validation_fraction == 0:
@@ -88,7 +87,7 @@ def _rows(
     if source.test is not None:
         test_fraction = 0.0
     if validation_fraction == 0 and test_fraction == 0:
-        return {"train": np.arange(len(y))}
+        return rows
     if source.labels == "integer":
         classes = y
     elif source.labels == "one_hot":
@@ -98,5 +97,5 @@ def _rows(
     train, val, test = split(
         classes, seed=seed, validation_fraction=validation_fraction, test_fraction=test_fraction
     )
-    named = {"train": train, "val": val, "test": test}
-    return {name: chosen for name, chosen in named.items() if len(chosen)}
+    cut = {"train": train, "val": val, "test": test}
+    return rows | {name: chosen for name, chosen in cut.items() if len(chosen)}

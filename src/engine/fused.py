@@ -86,6 +86,11 @@ class FusedProgram(Program):
         for name, value in values.items():
             self._stacked[name][member].assign(value)
 
+    def load(self, states: Sequence[state.State]) -> None:
+        """Give all members their states, and forget what came before."""
+        for name, stacked in self._stacked.items():
+            stacked.assign(np.stack([member[name] for member in states]))
+
     def model(self, member: int = 0) -> keras.Model:
         """The template's model with a member's weights, until another member is asked for."""
         state.restore(self.step, self.snapshot(member, "model/"))

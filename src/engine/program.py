@@ -4,8 +4,8 @@ The data is resident. A call gathers its batches by row number, trains on them a
 losses of its updates in one tensor, so Python is touched a few times a second, not once an update.
 """
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -69,26 +69,18 @@ class Program:
         self.traces = 0
         self._x, self._y = tf.constant(train.x), tf.constant(train.y)
         self._orders = tf.zeros([self.members, self.rows], tf.int32)
-        self._splits: dict[int, tuple[Split, tf.Tensor, tf.Tensor]] = {}
-        self._updates: Callable[..., tf.Tensor]
+        self._eager = eager
         if eager:
             self.compilation = compilation.Choice(False, "eager=true")
-            self._updates, self._partial = self._many_updates, self._partial_update
-            self._evaluation, self._results = self._evaluate, self._take_results
-            return
-        signature = [
-            tf.TensorSpec([self.members, self.rows], tf.int32),
-            tf.TensorSpec([], tf.int32),
-            tf.TensorSpec([], tf.int32),
-            tf.TensorSpec([self._buffer, self.members], tf.float32),
-            tf.TensorSpec([self.members], tf.bool),
-        ]
-        self._updates, self.compilation = compilation.compile_loop(
-            self._many_updates, signature, jit, notice
-        )
-        self._partial = tf.function(self._partial_update, jit_compile=self.compilation.jit or None)
-        self._evaluation = tf.function(self._evaluate)
-        self._results = tf.function(self._take_results)
+            self._updates: Callable[..., tf.Tensor] = self._many_updates
+        else:
+            self._updates, self.compilation = compilation.compile_loop(
+                self._many_updates, self._signature, jit, notice
+            )
+        # What runs once an epoch stays a graph: XLA would take longer to compile it than it saves.
+        self._partial: Callable[..., tf.Tensor] | None = None
+        self._results: Callable[..., dict[str, tf.Tensor]] | None = None
+        self._evaluations: dict[int, tuple[Split, Callable[[], None]]] = {}
 
     # -- what fit.py calls
 
@@ -118,12 +110,18 @@ class Program:
             )
             losses.append(buffer.numpy()[:whole])
         if whole < len(rates):
+            if self._partial is None:
+                orders, _, _, _, members = self._signature
+                rate = tf.TensorSpec([self.members], tf.float32)
+                self._partial = self._traced(self._partial_update, orders, rate, members)
             last = self._partial(self._orders, tf.constant(rates[whole]), alive)
             losses.append(last.numpy()[None])
         return np.concatenate(losses)
 
     def take_results(self) -> list[dict[str, float]]:
         """The metrics since they were last taken, a mapping for each member; resets them."""
+        if self._results is None:
+            self._results = self._traced(self._take_results)
         results = {name: values.numpy() for name, values in self._results().items()}
         return [
             {name: float(values[member]) for name, values in results.items()}
@@ -132,11 +130,16 @@ class Program:
 
     def evaluate(self, split: Split) -> list[dict[str, float]]:
         """The metrics over a whole split, a mapping for each member."""
-        if id(split) not in self._splits:  # the split is kept too, so that its id stays its own
-            self._splits[id(split)] = (split, tf.constant(split.x), tf.constant(split.y))
-        _, x, y = self._splits[id(split)]
-        self._evaluation(x, y)
+        if id(split) not in self._evaluations:
+            x, y = tf.constant(split.x), tf.constant(split.y)
+            # The split is kept as well, so that no other object gets its id.
+            self._evaluations[id(split)] = (split, self._traced(lambda: self._evaluate(x, y)))
+        self._evaluations[id(split)][1]()
         return self.take_results()
+
+    def load(self, states: Sequence[state.State]) -> None:
+        """Give all members their states, and forget what came before."""
+        state.restore(self.step, states[0])
 
     def snapshot(self, member: int = 0, owner: str = "") -> state.State:
         """A copy of a member's state, or of the part of it whose name starts with `owner`."""
@@ -156,6 +159,24 @@ class Program:
 
     # -- what is traced
 
+    @property
+    def _signature(self) -> list[tf.TensorSpec]:
+        """Of `_many_updates`."""
+        return [
+            tf.TensorSpec([self.members, self.rows], tf.int32),
+            tf.TensorSpec([], tf.int32),
+            tf.TensorSpec([], tf.int32),
+            tf.TensorSpec([self._buffer, self.members], tf.float32),
+            tf.TensorSpec([self.members], tf.bool),
+        ]
+
+    def _traced(
+        self, function: Callable[..., Any], *signature: tf.TensorSpec
+    ) -> Callable[..., Any]:
+        if self._eager:
+            return function
+        return tf.function(function).get_concrete_function(*signature)
+
     def _many_updates(
         self,
         orders: tf.Tensor,
@@ -168,13 +189,13 @@ class Program:
         losses = tf.TensorArray(tf.float32, self._buffer, element_shape=(self.members,))
         whole = orders[:, : self.full_batches * self.batch_size]
         batches = tf.reshape(whole, [self.members, self.full_batches, self.batch_size])
-        batches = tf.transpose(batches, [1, 0, 2])  # (batch, members, rows)
         values = self._read()
         # Gathers and a bare `while`: XLA compiles anew for each begin of a slice and each limit of
         # a range.
         update = tf.constant(0)
         while update < count:
-            rows, rate = tf.gather(batches, start + update), tf.gather(rates, update)
+            rows = tf.gather(batches, start + update, axis=1)  # (members, batch)
+            rate = tf.gather(rates, update)  # (members,)
             values, loss = self._update(values, rows, rate)
             losses = losses.write(update, loss)
             update += 1

@@ -26,8 +26,8 @@ class CNN(keras.Model):
         num_classes: width of the output, offered by the data.
         filters: of each block's convolution.
         kernel_size: of the convolutions, in pixels.
-        downsampling: how a block halves height and width. `stride` is about four times cheaper,
-            `max_pool` more accurate.
+        downsampling: how a block halves height and width. `stride` takes a quarter of the
+            arithmetic, `max_pool` is more accurate.
         activation: a Keras activation by name.
         dropout: share of the last block's outputs set to zero in training.
         normalisation_momentum: share of the running mean and variance kept at each update.

@@ -80,10 +80,10 @@ class Pump:
     _writers: dict[Path, _Writer] = field(default_factory=dict)
 
     def prepare(self, uri: str) -> None:
-        """Connect to the store, making its database if need be; a failure is retried later."""
+        """Connect to the store, making its database if need be; a failure is tried again later."""
         gate = self._gate(uri)
         try:
-            gate.open()
+            gate.open().warm_up()
             self.report({"event": "prepared"})
         except StoreError as error:
             gate.failed(str(error))

@@ -2,6 +2,7 @@
 
 Commands are lines on standard input:
     prepare URI      connect to the store, making its database if need be
+    draw             import what pictures take
     ship FOLDER      deliver this run until it ends
     watch FOLDER     deliver every child run of this sweep
     finish SECONDS   deliver what is left, for at most so long, then exit
@@ -9,6 +10,7 @@ The end of the input without `finish` means that the trainer is gone: the rest i
 without an end are closed as what they are, then it exits. Events are JSON lines on standard output.
 """
 
+import importlib
 import json
 import math
 import os
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 LOOK_SECONDS = 1.0  # how often journals are looked at while training
+NICENESS = 15  # 3 % of a processor that training wants too; at 19 a run takes minutes to appear
 PARENT_SECONDS = 2.0  # how often the trainer is looked after
 ORPHAN_GRACE = 60.0  # how long a failing store is tried again once the trainer is gone
 
@@ -51,43 +54,53 @@ class Commands:
         return [line.decode(errors="replace").split(" ", 1) for line in lines if line]
 
 
-def report(event: dict[str, Any]) -> None:
-    """Write an event for the trainer; whether it reads or still lives doesn't matter."""
-    with suppress(OSError):  # a line shorter than a pipe's atomic size is written whole or not
-        os.write(sys.stdout.fileno(), json.dumps(event).encode()[:4000] + b"\n")
+class Events:
+    """Standard output, kept for events alone: what libraries print goes to standard error."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.dup(sys.stdout.fileno())
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        os.set_blocking(self._descriptor, False)
+
+    def report(self, event: dict[str, Any]) -> None:
+        """Write an event for the trainer; whether it reads or still lives doesn't matter."""
+        with suppress(OSError):  # a line within a pipe's atomic size is written whole or not
+            os.write(self._descriptor, json.dumps(event).encode()[:4000] + b"\n")
 
 
 def main() -> None:
     """Serve commands until the trainer waits or is gone, then deliver what is left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    os.set_blocking(sys.stdout.fileno(), False)
+    events = Events()
     from src.tracking.drain import FINISH_GRACE, drain
     from src.tracking.pump import Pump  # imports MLflow: more than a second
 
-    pump = Pump(report)
+    pump = Pump(events.report)
     meanwhile = Meanwhile(pump)
     commands = Commands(sys.stdin.fileno())
     patience = math.inf  # how long the trainer waits, in seconds
     while patience == math.inf and not commands.ended:
-        for command, argument in commands.wait(PARENT_SECONDS):
+        for command, *rest in commands.wait(PARENT_SECONDS):
             if command == "finish":
-                patience = float(argument)
+                patience = float(rest[0])
                 break
             with meanwhile.lock:
                 if command == "prepare":
-                    pump.prepare(argument)
+                    pump.prepare(*rest)
+                elif command == "draw":
+                    importlib.import_module("src.tracking.pictures")
                 elif command == "ship":
-                    pump.add(Path(argument))
+                    pump.add(Path(rest[0]))
                 elif command == "watch":
-                    pump.watch(Path(argument))
-            if command != "prepare":
+                    pump.watch(Path(rest[0]))
+            if command in ("ship", "watch"):
                 meanwhile.begin()
     orphaned = patience == math.inf
     deadline = time.monotonic() + patience
     meanwhile.end()
     drain(pump, deadline, ORPHAN_GRACE if orphaned else FINISH_GRACE, await_writers=orphaned)
-    report({"event": "finished"})
+    events.report({"event": "finished"})
     os._exit(0)  # all is on disk; tearing MLflow down would cost the trainer 0.1 s
 
 
@@ -119,8 +132,8 @@ class Meanwhile(threading.Thread):
     def run(self) -> None:
         """Deliver a batch of each folder, then look at the journals anew."""
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-        _set_session_niceness(19)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        _set_session_niceness(NICENESS)
         progress = False
         while not self._stop_asked.wait(0.0 if progress else LOOK_SECONDS):
             with self.lock:

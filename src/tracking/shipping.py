@@ -97,9 +97,11 @@ class ShipperProcess:
         """The shipper's process id, None when it could not be started."""
         return self._process.pid if self._process else None
 
-    def prepare(self) -> None:
-        """Have the store made ready (a new SQLite database takes seconds)."""
+    def prepare(self, pictures: bool = True) -> None:
+        """Have the store made ready (a new SQLite database takes seconds) and all code imported."""
         self._send("prepare", self._tracking_uri)
+        if pictures:
+            self._send("draw")
 
     def ship(self, folder: Path) -> None:
         """Deliver the run (or sweep) in `folder` from now until it ends."""

@@ -19,6 +19,7 @@ for _name, _value in {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }.items():
     os.environ.setdefault(_name, _value)
@@ -86,6 +87,11 @@ class Store:
     def largest_batch(self) -> int:
         """How many metrics `log` takes at once."""
         return sqlite_rows.LARGEST_BATCH if self._rows else limits.MAX_BATCH_METRICS
+
+    def warm_up(self) -> None:
+        """Ask something, so that what MLflow imports and compiles at first use is ready."""
+        with self._errors():
+            self.client.search_runs(["0"], f"tags.`{ID_TAG}` = '-'", max_results=1)
 
     def experiment(self, name: str) -> str:
         """The id of the experiment `name`, made if absent."""

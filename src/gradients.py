@@ -1,0 +1,132 @@
+"""Gradients: `python -m src.gradients [overrides]`.
+
+Without arguments: lessons on `tf.GradientTape`, each with what it computes.
+With any override, such as model=cnn: the model, loss and step that the
+configuration composes; their gradients are compared with finite differences.
+"""
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from src import config, startup
+from src.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
+from src.job import load_data
+from src.tape import settings
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+OWN_KEYS = ("tolerance", "check")  # of conf/gradients.yaml; all others are conf/config.yaml's
+# Where a message of Hydra's goes on with what helps nobody at the command line.
+HYDRAS_DETAILS = ("Config search path", "Key '", "See https", "Set the environment", "full_key")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show the lessons, or check what the overrides compose; returns the exit code."""
+    overrides = _parse(arguments)
+    try:
+        return check(overrides) if overrides else teach()
+    except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def teach() -> int:
+    """Show each lesson with the values it computes."""
+    startup.import_tensorflow()
+    from src.tape.lessons import LESSONS, show  # needs TensorFlow
+
+    print("\n\n".join(show(number, lesson) for number, lesson in enumerate(LESSONS, start=1)))
+    return 0
+
+
+def check(overrides: Sequence[str]) -> int:
+    """Compare gradients with finite differences; 1 where one is further off than the tolerance.
+
+    Raises:
+        UserError: naming the key, before TensorFlow is imported where that is possible.
+    """
+    own = [override for override in overrides if _key(override).split(".")[0] in OWN_KEYS]
+    chosen = settings.validate(_compose("gradients", own))
+    configuration = config.validate(
+        _compose("config", [override for override in overrides if override not in own])
+    )
+    dataset, _ = load_data(configuration)
+    startup.import_tensorflow()
+    from src.tape import check as gradient_check  # this room needs TensorFlow
+    from src.tape import precision, subject, table
+
+    with precision.precision(chosen.check.dtype):
+        checked = subject.prepare(configuration, dataset, chosen.check)
+        print(_what_is_checked(configuration, chosen.check, len(checked.x)), end="\n\n", flush=True)
+        rows = gradient_check.run(
+            checked, chosen.check.entries, configuration.seed, chosen.tolerance
+        )
+    if table.show(rows, chosen.tolerance):
+        return 0
+    if chosen.check.gradient == "step":
+        print(
+            "check.gradient=loss checks the model and the loss alone: where that agrees, the\n"
+            "step's own rule makes the difference, by mistake or on purpose."
+        )
+    return EXIT_FAILED
+
+
+def _parse(arguments: Sequence[str] | None) -> list[str]:
+    parser = argparse.ArgumentParser(
+        prog="python -m src.gradients",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Exit codes: 0 the gradients agree, 1 they differ, 2 the input was wrong.\n\n"
+        + (CONF / "gradients.yaml").read_text(encoding="utf-8"),
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for src.train")
+    return parser.parse_args(arguments).overrides
+
+
+def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose(name, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        end = next((n for n, line in enumerate(lines) if line.startswith(HYDRAS_DETAILS)), None)
+        raise UserError(" ".join(line for line in lines[:end] if line)) from error
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0]
+
+
+def _what_is_checked(configuration: config.Config, check: settings.Check, rows: int) -> str:
+    model, step = (_class_name(group) for group in (configuration.model, configuration.step))
+    what = (
+        f"the gradients that {step} hands to its optimizer, against the loss it returns,"
+        if check.gradient == "step"
+        else "the tape's gradients of the loss, against the loss"
+    )
+    return textwrap.fill(
+        f"{model} on {rows} rows in {check.dtype}: {what} by central finite differences. The "
+        "weights are the initial ones with a little noise, the model is in training mode, and "
+        "every evaluation starts from the same state, so that dropout masks stay the same.",
+        80,
+    )
+
+
+def _class_name(group: config.Group) -> str:
+    return group.target.rpartition(".")[2]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

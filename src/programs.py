@@ -1,0 +1,76 @@
+"""Compiled programs, and their use again by later jobs of a sweep.
+
+Jobs that differ only in seed, learning rate and schedule have one program. Tracing and compiling it
+once makes a further job cost its updates alone, and keeps the memory of hundreds of jobs flat.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from src.build import build
+from src.config import Config
+from src.data.dataset import Dataset
+from src.engine import state
+from src.engine.program import Program
+from src.engine.state import State
+from src.identity import program_key
+
+KEPT = (
+    8  # a sweep over two keys meets each program again after as many others as one key has values
+)
+
+
+@dataclass
+class _Entry:
+    program: Program
+    initial: dict[int, State] = field(default_factory=dict)  # by seed
+
+
+_kept: OrderedDict[tuple[str, str, int], _Entry] = OrderedDict()
+
+
+def compiled(
+    configs: Sequence[Config], dataset: Dataset, *, keep: bool = False, force: bool = False
+) -> Program:
+    """The program of one run, or the one that several share, each in its initial state.
+
+    Args:
+        configs: one for each member, alike in all that decides the program.
+        dataset: what they train on.
+        keep: keep the program for later jobs, and take one that is kept.
+        force: fuse members even where one by one would be faster.
+
+    Raises:
+        UserError: a part of the configuration can't be built.
+        CannotFuse: the members can't share a program.
+    """
+    config = configs[0]
+    key = (program_key(config), dataset.digest, len(configs))
+    entry = _kept.get(key) if keep else None
+    if entry is None:
+        entry = _compile(configs, dataset, force=force)
+        if keep:
+            _kept[key] = entry
+            while len(_kept) > KEPT:
+                _kept.popitem(last=False)
+    else:
+        _kept.move_to_end(key)
+    for seed in {each.seed for each in configs} - entry.initial.keys():
+        entry.initial[seed] = state.snapshot(build(config, dataset, seed))
+    entry.program.load([entry.initial[each.seed] for each in configs])
+    return entry.program
+
+
+def _compile(configs: Sequence[Config], dataset: Dataset, *, force: bool) -> _Entry:
+    config = configs[0]
+    batches = (dataset.train, config.data.batch_size, config.data.evaluation_batch_size)
+    step = build(config, dataset, config.seed)
+    initial = {config.seed: state.snapshot(step)}
+    if len(configs) == 1:
+        return _Entry(Program(step, *batches, jit=config.jit, eager=config.eager), initial)
+    from src.engine import fused  # a solo run has no use for it
+
+    fused.check(step, dataset.train, config.data.batch_size, len(configs), force=force)
+    states = [initial[config.seed]] * len(configs)
+    return _Entry(fused.FusedProgram(step, states, *batches, jit=config.jit), initial)

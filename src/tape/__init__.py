@@ -1,0 +1,1 @@
+"""`tf.GradientTape` shown at work, and its gradients checked against finite differences."""
