@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from src.errors import UserError
 from src.targets import validation_message
@@ -54,6 +54,19 @@ class OptimizerConfig(Group):
     """A Keras optimizer. `learning_rate` is the base that the schedule multiplies."""
 
     learning_rate: Positive
+
+    @model_validator(mode="after")
+    def _numbers_where_keras_defaults_to_none(self) -> "OptimizerConfig":
+        # Their default, None, tells src.targets nothing of their type.
+        for key in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
+            value = (self.model_extra or {}).get(key)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float)
+            ):
+                raise ValueError(f"{key}={value}: input should be a number or null")
+            if value is not None and value < 0:
+                raise ValueError(f"{key}={value}: input should not be negative")
+        return self
 
     @property
     def arguments(self) -> dict[str, Any]:

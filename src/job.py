@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from src.run import Run
 
 CONFIG_ARTIFACT = "config.yaml"
-# Who interrupts a run wants the process gone: what is not delivered by then, `src.sync` delivers.
+# Who interrupts a run wants it gone: the shipper goes on alone with what is not delivered by then.
 INTERRUPTED_WAIT_SECONDS = 1.0
 
 
@@ -116,16 +116,16 @@ def prepare(
 
 def _run_solo(job: Job) -> float | None:
     shipper = _start_shipper(job)
-    wait_seconds, exit_code = job.config.tracking.wait_seconds, 0
+    wait_seconds, goes_on_for, exit_code = job.config.tracking.wait_seconds, 0.0, 0
     delivery = None
     try:
         finished = _train(job, shipper)
     except Interrupted as interrupted:
         finished, exit_code = interrupted.runs[0], interrupted.exit_code
-        wait_seconds = min(wait_seconds, INTERRUPTED_WAIT_SECONDS)
+        wait_seconds, goes_on_for = min(wait_seconds, INTERRUPTED_WAIT_SECONDS), wait_seconds
     finally:
         if shipper is not None:
-            delivery = shipper.finish(wait_seconds)
+            delivery = shipper.finish(wait_seconds, goes_on_for=goes_on_for)
     report.show_run(finished, job.outputs, delivery)
     if exit_code or finished.status == "FAILED":
         sys.exit(exit_code or EXIT_FAILED)

@@ -84,6 +84,8 @@ def _browsing(outputs: Path, delivery: Delivery | None) -> list[tuple[str, str]]
     )
     if delivery.delivered:
         return [("browse", command)]
+    if delivery.going_on:
+        return [("delivery", "goes on in the background"), ("browse", command)]
     what = (
         ", ".join(f"{count} {kind}" for kind, count in delivery.undelivered.items())
         or "part of the record"

@@ -167,7 +167,9 @@ def _line(folder: Path, record: RunRecord, tried: bool, problem: str) -> tuple[s
         verb = "delivered" if tried else "was delivered"
         return f"{name}: {verb} as {state['run_id']}{hint}", True
     if not left and state.get("run_id"):
-        return f"{name}: delivered so far as {state['run_id']}; it has not ended", True
+        known = closing.writer_alive(folder, record) is not None
+        hint = "" if known else " or ran on another machine: close=true closes it"
+        return f"{name}: delivered so far as {state['run_id']}; it has not ended{hint}", True
     return f"{name}: UNDELIVERED {amounts}: {state.get('error') or 'unknown reason'}", False
 
 

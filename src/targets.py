@@ -119,6 +119,8 @@ def validation_message(error: ValidationError, prefix: str = "") -> str:
     location = ".".join(str(part) for part in first["loc"] if not _is_type_tag(part))
     name = ".".join(part for part in (prefix, location) if part)
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error" and message.partition("=")[0].isidentifier():
+        return f"{name}.{message}"  # a rule of a whole group names the key itself
     if first["type"] in ("value_error", "missing", "extra_forbidden"):
         return f"{name}: {message}" if name else message
     return f"{name}={first['input']}: {message[0].lower()}{message[1:]}"

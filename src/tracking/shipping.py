@@ -5,6 +5,7 @@ is told to and then says what is undelivered.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import selectors
@@ -39,6 +40,7 @@ class Delivery:
     """What became of all folders of a shipper.
 
     run_id: the first shipped folder's. undelivered: sums over `runs`. error: the first one's text.
+    going_on: the process was left to deliver the rest.
     """
 
     delivered: bool
@@ -46,6 +48,7 @@ class Delivery:
     undelivered: dict[str, int]
     error: str | None
     runs: dict[str, RunDelivery]
+    going_on: bool = False
 
 
 class ShipperProcess:
@@ -118,18 +121,23 @@ class ShipperProcess:
         known = self._events.get(str(Path(folder).absolute()), {}).get("run_id")
         return known or load_delivery(Path(folder)).get("run_id")
 
-    def finish(self, timeout_seconds: float) -> Delivery:
-        """Wait until all is delivered, at most `timeout_seconds`; ends the process. Never raises.
+    def finish(self, timeout_seconds: float, *, goes_on_for: float = 0.0) -> Delivery:
+        """Wait until all is delivered, at most `timeout_seconds`. Never raises.
 
         A store that can't be reached is given up after a few seconds, not after the whole time.
+
+        goes_on_for: seconds that the process may deliver beyond that, after the caller has gone;
+            without them it is ended here.
         """
         deadline = time.monotonic() + timeout_seconds
-        self._send("finish", f"{timeout_seconds:g}")
+        self._send("finish", f"{timeout_seconds + goes_on_for:g}")
         self._flush(deadline)
         if self._process is not None:
-            self._finished.wait(max(deadline - time.monotonic(), 0) + 1.0)
-        died = self._stop()
-        return self._summary(died)
+            grace = 0.0 if goes_on_for else 1.0
+            self._finished.wait(max(deadline - time.monotonic(), 0) + grace)
+        if goes_on_for and not self._finished.is_set():
+            return dataclasses.replace(self._summary(""), going_on=True)
+        return self._summary(self._stop())
 
     def _summary(self, died: str) -> Delivery:
         folders = dict.fromkeys(self._folders)

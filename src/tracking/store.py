@@ -57,6 +57,10 @@ _PERMANENT = {
 }
 
 
+# MLflow's pages open on the curves of training, not on traces of language models.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
+
 class StoreError(Exception):
     """The store did not take something.
 
@@ -218,7 +222,7 @@ class Store:
             folder = sqlite_file.artifact_root(self._database) / limits.key(name).replace("/", "_")
             location = folder.as_uri()
         try:
-            return str(self.client.create_experiment(name, artifact_location=location))
+            return str(self.client.create_experiment(name, location, EXPERIMENT_TAGS))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
