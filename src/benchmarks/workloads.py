@@ -46,4 +46,5 @@ def prepare(workload: Workload, folder: Path) -> dict[str, Any]:
         "labels": dataset.labels,
         "batch_size": config.data.batch_size,
         "learning_rate": config.optimizer.learning_rate,
+        "updates_per_epoch": -(-dataset.train_rows // config.data.batch_size),
     }

@@ -11,10 +11,8 @@ from src.errors import UserError
 
 BOLD = re.compile(r"\x1b\[\d*m")  # Keras prints messages in bold
 TYPE_NAMES = ("float32", "float64", "double")  # of which a complaint about types names one
-MEND = (
-    "leave its dtype to Keras (keras.config.floatx()), or check coarsely with check.dtype=float32 "
-    "tolerance=0.1"
-)
+MEND = "leave its dtype to Keras (keras.config.floatx())"
+MEND_FLOAT64 = f"{MEND}, or check coarsely with check.dtype=float32 tolerance=0.1"
 
 
 @contextmanager
@@ -44,7 +42,7 @@ def explained(dtype: str) -> Iterator[None]:
         complaint = next((line for line in lines if any(map(line.count, TYPE_NAMES))), None)
         if complaint is None or dtype != "float64":
             raise
-        raise UserError(f"model, loss or step: {complaint}; {MEND}") from error
+        raise UserError(f"model, loss or step: {complaint}; {MEND_FLOAT64}") from error
 
 
 def check(model: keras.Model, dtype: str) -> None:
@@ -56,4 +54,5 @@ def check(model: keras.Model, dtype: str) -> None:
     for variable in model.variables:
         kind = keras.backend.standardize_dtype(variable.dtype)
         if "float" in kind and kind != dtype:
-            raise UserError(f"model: its variable {variable.path} is {kind}, not {dtype}; {MEND}")
+            mend = MEND_FLOAT64 if dtype == "float64" else MEND
+            raise UserError(f"model: its variable {variable.path} is {kind}, not {dtype}; {mend}")

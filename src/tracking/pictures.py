@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from src.tracking.history import History
 
@@ -94,7 +95,7 @@ def _panel(axis: Axes, name: str, curves: dict[str, dict[int, float]]) -> None:
             label=split,
         )
     axis.set(title=name, xlabel="epoch")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)
 

@@ -15,9 +15,10 @@ def ranked(results: Results) -> list[dict[str, Any]]:
     sign = -1.0 if results.get("direction") == "max" else 1.0
 
     def rank(row: dict[str, Any]) -> tuple[bool, float, int]:
-        value = row.get("objective")
-        missing = not isinstance(value, int | float) or math.isnan(value)
-        return missing, 0.0 if missing else sign * float(value), int(row.get("number", 0))
+        value, number = row.get("objective"), int(row.get("number", 0))
+        if not isinstance(value, int | float) or math.isnan(value):
+            return True, 0.0, number
+        return False, sign * value, number
 
     return sorted(results.get("rows", []), key=rank)
 

@@ -1,31 +1,26 @@
 """This harness: the compiled program, driven call by call as `src.fit` drives it."""
 
-from pathlib import Path
-
 import numpy as np
 
 from src import startup
 from src.benchmarks.configuration import composed
 from src.benchmarks.peers.work import Work
-from src.job import Job, load_data
+from src.job import load_data
 
 
 class Harness:
     """The program of one job, or of several that train side by side."""
 
     def __init__(self, work: Work, seeds: range) -> None:
-        from src import training  # needs TensorFlow
+        from src import programs  # needs TensorFlow
 
         config = composed(work.overrides)
         dataset, _ = load_data(config)
-        jobs = [
-            Job(config.model_copy(update={"seed": config.seed + seed}), [], Path(), number=seed)
-            for seed in seeds
-        ]
-        self.program = training.compile_program(jobs, dataset)
+        configs = [config.model_copy(update={"seed": config.seed + seed}) for seed in seeds]
+        self.program = programs.compiled(configs, dataset, keep=False)
         self.label = f"this harness (jit={str(self.program.compilation.jit).lower()})"
         self._rate = config.optimizer.learning_rate
-        self._seeds = [job.config.seed for job in jobs]
+        self._seeds = [each.seed for each in configs]
         self._epoch = 0
         weights = self.program.model().get_weights()
         np.savez(work.folder / "weights.npz", *weights)

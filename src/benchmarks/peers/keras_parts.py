@@ -3,6 +3,7 @@
 import keras
 
 from src.benchmarks.peers.work import Work
+from src.benchmarks.scripts.cross_entropy import CrossEntropy
 from src.targets import call, locate
 
 
@@ -27,7 +28,7 @@ def loss(work: Work) -> keras.losses.Loss:
     """Cross-entropy of logits, for the labels there are."""
     if work.labels == "integer":
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    return keras.losses.CategoricalCrossentropy(from_logits=True)
+    return CrossEntropy()
 
 
 def accuracy(work: Work) -> keras.metrics.Metric:
