@@ -96,7 +96,7 @@ def train(members: Group, *, force: bool) -> dict[int, float]:
     seconds = (time.perf_counter() - began) / len(jobs)
     for each, run in zip(jobs, runs, strict=True):
         report.show_child(each.name, run, seconds)
-    return {each.number: job.objective_of(run) for each, run in zip(jobs, runs, strict=True)}
+    return {each.number: run.score for each, run in zip(jobs, runs, strict=True)}
 
 
 def _failed(jobs: Sequence[Job], error: Exception) -> dict[int, float]:

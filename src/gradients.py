@@ -73,14 +73,25 @@ def check(overrides: Sequence[str]) -> int:
         rows = gradient_check.run(
             checked, chosen.check.entries, configuration.seed, chosen.tolerance
         )
+        casts = checked.casts()
     if table.show(rows, chosen.tolerance):
         return 0
-    if chosen.check.gradient == "step":
+    _explain(chosen.check, casts)
+    return EXIT_FAILED
+
+
+def _explain(check: settings.Check, casts: Sequence[str]) -> None:
+    """Say what else than a wrong gradient may be behind a difference."""
+    if casts:
+        print(
+            f"Part of the loss is not computed in {check.dtype} (operation {casts[0]}).\n"
+            "If it depends on weights, try check.dtype=float32 tolerance=0.1 instead."
+        )
+    if check.gradient == "step":
         print(
             "check.gradient=loss checks the model and the loss alone: where that agrees, the\n"
             "step's own rule makes the difference, by mistake or on purpose."
         )
-    return EXIT_FAILED
 
 
 def _parse(arguments: Sequence[str] | None) -> list[str]:

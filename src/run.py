@@ -1,5 +1,6 @@
 """One run while it trains: what it has reached, and where that is recorded."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,6 +114,13 @@ class Run:
         """Decide how the run ended; the first decision stands."""
         if self.status is None:
             self.status, self.reason = status, reason
+
+    @property
+    def score(self) -> float:
+        """What a sweeper is told: the objective's best value, NaN for a run that failed."""
+        if self.objective_value is None or self.status == "FAILED":
+            return math.nan
+        return self.objective_value
 
     def close(self) -> None:
         """Write how the run ended; nothing is recorded after it."""

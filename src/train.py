@@ -14,12 +14,12 @@ if SOURCES not in sys.path:  # where Hydra looks for hydra_plugins; last, so tha
 import hydra  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
-from src import job, sweep  # noqa: E402
+from src import execution, sweep  # noqa: E402
 
 
 @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
 def _main(composed: DictConfig) -> float | None:
-    return job.run(composed)
+    return execution.run(composed)
 
 
 def main() -> None:

@@ -56,3 +56,17 @@ def check(model: keras.Model, dtype: str) -> None:
         if "float" in kind and kind != dtype:
             mend = MEND_FLOAT64 if dtype == "float64" else MEND
             raise UserError(f"model: its variable {variable.path} is {kind}, not {dtype}; {mend}")
+
+
+def casts(traced: tf.types.experimental.ConcreteFunction) -> list[str]:
+    """The operations in a traced function that make a shorter number of a float64."""
+    definition = traced.graph.as_graph_def()
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    shorter = {kind.as_datatype_enum for kind in (tf.float32, tf.float16, tf.bfloat16)}
+    return [
+        node.name
+        for node in nodes
+        if node.op == "Cast"
+        and node.attr["SrcT"].type == tf.float64.as_datatype_enum
+        and node.attr["DstT"].type in shorter
+    ]

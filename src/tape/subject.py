@@ -32,6 +32,7 @@ class Subject:
             put back first, so that equal weights give equal losses: a dropout mask never changes.
         gradients: for each trainable variable its gradient, None where the loss was not connected
             with it; variables that the step leaves alone are missing.
+        casts: operations of the loss that make a shorter number of a float64.
     """
 
     step: Step
@@ -40,6 +41,7 @@ class Subject:
     dtype: np.dtype
     loss: Callable[[], float]
     gradients: Callable[[], dict[str, np.ndarray | None]]
+    casts: Callable[[], list[str]]
 
     @property
     def variables(self) -> dict[str, keras.Variable]:
@@ -98,7 +100,15 @@ def make(step: Step, x: tf.Tensor, y: tf.Tensor, gradient: Literal["step", "loss
             _check_calls(len(step.optimizer.calls))
         return {name: None if value is None else np.asarray(value) for name, value in found.items()}
 
-    return Subject(step, x, y, np.dtype(x.dtype.as_numpy_dtype), lambda: float(loss()), as_arrays)
+    return Subject(
+        step,
+        x,
+        y,
+        dtype=np.dtype(x.dtype.as_numpy_dtype),
+        loss=lambda: float(loss()),
+        gradients=as_arrays,
+        casts=lambda: precision.casts(loss.get_concrete_function()),
+    )
 
 
 def name_variables(model: keras.Model) -> dict[str, keras.Variable]:

@@ -52,13 +52,8 @@ class FolderDelivery:
             raise FolderBusyError(f"{folder} is being delivered by another process")
         self._restarted = False
         self.state: dict[str, Any] = {}
-        self.restart()
-        stored = outstanding.load_delivery(folder)
-        if stored.get("tracking_uri") == self.uri:
-            self.state.update(stored)
-        self._look_for_run = look_for_run or bool(stored)
-        if not self._fits():
-            self.restart()
+        self.reload()
+        self._look_for_run = look_for_run or (folder / outstanding.FILE_NAME).exists()
         self.goal = self.size()
 
     @property
@@ -80,8 +75,8 @@ class FolderDelivery:
 
     def restart(self) -> None:
         """Deliver everything again, into the run that carries this run's id if there is one."""
-        self.state = {"run_id": None, "cursor": 0, "part": 0, "seq": -1, "run_status": None}
-        self._look_for_run = True
+        self._reset()
+        self.note()
 
     def advance(self, store: Store) -> Progress:
         """Deliver one batch of what the journal held when `goal` was set.
@@ -92,24 +87,43 @@ class FolderDelivery:
             return "done"
         if self.goal <= self.state["cursor"]:
             return "waiting"
-        try:
-            lines = self._lines()
-            first = next(lines, None)
-            if first is None or (self.run_id is None and not self._create(store)):
-                return "waiting"
-            return self._deliver(store, first, lines)
-        except StoreError as error:
-            if not error.gone or self.run_id is None or self._restarted:
-                raise
-            self._restarted = True
-            self.restart()  # the store was made anew since
-            return "progress"
+        lines = self._lines()
+        first = next(lines, None)
+        if first is None or (self.run_id is None and not self._create(store)):
+            return "waiting"
+        return self._deliver(store, first, lines)
+
+    def begin_anew(self) -> bool:
+        """Restart because the store doesn't know the run (it was made anew); False: not again."""
+        if self.run_id is None or self._restarted:
+            return False
+        self.restart()
+        self._restarted = True
+        return True
 
     def note(self, **changes: Any) -> None:
         """Write changes of the state to delivery.json."""
         self.state.update(changes, tracking_uri=self.uri)
         # Not flushed: after a power cut an older cursor only sends again what the store knows.
         write_json_atomically(self.folder / outstanding.FILE_NAME, self.state, durable=False)
+
+    def reload(self) -> None:
+        """Take up the state of delivery.json: what came after it was not taken by the store."""
+        self._reset()
+        stored = outstanding.load_delivery(self.folder)
+        if stored.get("tracking_uri") == self.uri:
+            self.state.update(stored)
+        if not self._fits():
+            self._reset()
+
+    def _reset(self) -> None:
+        self.state = {"run_id": None, "cursor": 0, "part": 0, "seq": -1, "run_status": None}
+        self._look_for_run = True
+
+    def _advanced(self, store: Store, **changes: Any) -> None:
+        """Note how far it got, once the store has it safe."""
+        self.state.update(changes, tracking_uri=self.uri)
+        store.after(self.folder, self.note)
 
     def close(self) -> None:
         """Let others deliver this folder."""
@@ -175,14 +189,15 @@ class FolderDelivery:
             run_id = store.create_run(experiment, self.record.name, self.record.created, early)
             tags = dict(itertools.islice(tags.items(), 50, None))
         else:
-            run_id = run.info.run_id
+            run_id = run
         for batch in text_batches(params, tags):
             store.log(run_id, params=batch.params, tags=batch.tags)
         self._keep_whole(store, run_id, changed_params, changed_tags)
         if self.record.dataset:
             store.log_dataset(run_id, self.record.dataset)
-        self.note(run_id=run_id, experiment_id=experiment, status="delivering", error=None)
-        self._look_for_run = False
+        self._advanced(
+            store, run_id=run_id, experiment_id=experiment, status="delivering", error=None
+        )
         return True
 
     def _parent_run(self) -> tuple[str | None, bool]:
@@ -223,8 +238,8 @@ class FolderDelivery:
             self.problems += problems
             self.state["run_status"] = line["status"]
             status = "delivered"
-        problem = "; ".join(self.problems[:5]) or None
-        self.note(cursor=offset, part=0, seq=line["seq"], status=status, error=problem)
+        problem = "; ".join(list(dict.fromkeys(self.problems))[:5]) or None
+        self._advanced(store, cursor=offset, part=0, seq=line["seq"], status=status, error=problem)
         return "done" if status == "delivered" else "progress"
 
     def _deliver_values(self, store: Store, lines: Iterator[tuple[int, Line]]) -> Progress:
@@ -243,7 +258,7 @@ class FolderDelivery:
         params = self._new_params(store, batch) if batch.params else {}
         store.log(self.run_id, batch.metrics, params, batch.tags)
         self._keep_whole(store, self.run_id, batch.changed_params, batch.changed_tags)
-        self.note(cursor=cursor, part=part, seq=seq, status="delivering", error=None)
+        self._advanced(store, cursor=cursor, part=part, seq=seq, status="delivering", error=None)
         return "progress"
 
     def _new_params(self, store: Store, batch: Batch) -> dict[str, str]:

@@ -17,10 +17,11 @@ from src.tracking import closing
 from src.tracking.delivery import FolderBusyError, FolderDelivery
 from src.tracking.journal import JournalDamagedError
 from src.tracking.record import FILE_NAME as RECORD_NAME
-from src.tracking.store import Store, StoreError
+from src.tracking.store import Store, StoreError, open_store
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
+STEPS = 8  # batches of one folder before it is the next one's turn
 STALE_SECONDS = 2.0
 ASK_SECONDS = 0.5  # between two questions after one writer
 
@@ -37,11 +38,12 @@ class Gate:
     retry_at: float = 0.0
     failing_since: float | None = None
     error: str = ""
+    touched: list[FolderDelivery] = field(default_factory=list)  # since the last flush
 
     def open(self) -> Store:
         """The store, connected. Raises StoreError."""
         if self.store is None:
-            self.store = Store(self.uri)
+            self.store = open_store(self.uri)
         return self.store
 
     def succeeded(self) -> None:
@@ -76,6 +78,7 @@ class Pump:
     active: dict[Path, FolderDelivery] = field(default_factory=dict)
     waiting: dict[Path, str] = field(default_factory=dict)  # can't be taken on yet, and why
     finished: dict[Path, bool] = field(default_factory=dict)  # whether it was delivered
+    _reported: dict[Path, str] = field(default_factory=dict)  # run ids told
     _sweeps: list[Path] = field(default_factory=list)
     _writers: dict[Path, _Writer] = field(default_factory=dict)
 
@@ -126,14 +129,16 @@ class Pump:
             delivery.goal = delivery.size()
 
     def turn(self) -> bool:
-        """Deliver one batch of every folder that has news; False when nothing could be done."""
+        """Deliver a part of every folder that has news; False when nothing could be done."""
         progress = False
         for folder, delivery in list(self.active.items()):
-            assert delivery.uri is not None
-            gate = self._gate(delivery.uri)
-            if time.monotonic() < gate.retry_at:
-                continue
-            progress = self._turn(folder, delivery, gate) or progress
+            gate = self._gate(delivery.uri or "")
+            if time.monotonic() >= gate.retry_at:
+                progress = self._turn(folder, delivery, gate) or progress
+                if gate.store is not None and gate.store.due:
+                    self._flush(gate)
+        for gate in self.gates.values():
+            self._flush(gate)
         return progress
 
     def close_dead(self, stale_seconds: float = STALE_SECONDS) -> bool:
@@ -191,28 +196,66 @@ class Pump:
         self.active.clear()
 
     def _turn(self, folder: Path, delivery: FolderDelivery, gate: Gate) -> bool:
-        known = delivery.run_id
+        progress = False
         try:
-            result = delivery.advance(gate.open())
+            store = gate.open()
+            gate.touched.append(delivery)
+            for _ in range(STEPS):
+                result = delivery.advance(store)
+                progress = progress or result != "waiting"
+                if result != "progress":
+                    break
         except StoreError as error:
+            self._undo(gate)
+            if error.gone and delivery.begin_anew():
+                return True
             if error.permanent:
                 self._drop(folder, delivery, str(error))
             else:
-                gate.failed(str(error))
-                self._note(delivery, error=str(error))
+                self._fail(gate, [delivery], error)
             return False
         except (JournalDamagedError, OSError, ValueError, KeyError, TypeError) as error:
+            self._undo(gate)
             self._drop(folder, delivery, f"{type(error).__name__}: {error}")
             return False
-        if result == "waiting":
-            return False
+        if not progress:
+            gate.touched.pop()
+        return progress
+
+    def _flush(self, gate: Gate) -> None:
+        """Make safe what was delivered; what doesn't become safe is delivered again."""
+        if gate.store is None or not gate.touched:
+            return
+        try:
+            gate.store.flush()
+        except StoreError as error:
+            touched = list(gate.touched)
+            self._undo(gate)
+            self._fail(gate, touched, error)
+            return
         gate.succeeded()
-        if delivery.run_id != known:
-            self.report({"event": "run", "folder": str(folder), "run_id": delivery.run_id})
-        if result == "done":
-            self.report({"event": "delivered", "folder": str(folder), "run_id": delivery.run_id})
-            self._finish(folder, delivery, True)
-        return True
+        for delivery in gate.touched:
+            folder = delivery.folder
+            event = {"folder": str(folder), "run_id": delivery.run_id}
+            if delivery.run_id not in (None, self._reported.get(folder)):
+                self._reported[folder] = str(delivery.run_id)
+                self.report({"event": "run", **event})
+            if delivery.delivered and folder in self.active:
+                self.report({"event": "delivered", **event})
+                self._finish(folder, delivery, True)
+        gate.touched.clear()
+
+    def _undo(self, gate: Gate) -> None:
+        if gate.store is not None:
+            gate.store.abandon()
+        for delivery in gate.touched:
+            delivery.reload()
+        gate.touched.clear()
+
+    def _fail(self, gate: Gate, deliveries: list[FolderDelivery], error: StoreError) -> None:
+        gate.failed(str(error))
+        for delivery in deliveries:
+            self._note(delivery, error=str(error))
 
     def _drop(self, folder: Path, delivery: FolderDelivery, error: str) -> None:
         self._note(delivery, status="failed", error=error)
@@ -222,6 +265,7 @@ class Pump:
     def _finish(self, folder: Path, delivery: FolderDelivery, delivered: bool) -> None:
         delivery.close()
         del self.active[folder]
+        self._reported.pop(folder, None)
         self._writers.pop(folder, None)
         self.finished[folder] = delivered
 

@@ -8,7 +8,7 @@ lock, and appears under its name by one link.
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from src.tracking.locks import locked
@@ -83,6 +83,11 @@ def _create(database: Path, root: Path) -> None:
 def _remove(database: Path) -> None:
     for suffix in ("", "-journal", "-wal", "-shm"):
         Path(f"{database}{suffix}").unlink(missing_ok=True)
+
+
+def lock(database: Path, timeout_seconds: float) -> AbstractContextManager[None]:
+    """Keep other shippers from writing; they would all wait for one another inside SQLite."""
+    return locked(_lock_of(database), timeout_seconds)
 
 
 def _lock_of(database: Path) -> Path:

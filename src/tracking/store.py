@@ -7,7 +7,8 @@ imported here and in modules below it only; the trainer never imports them.
 
 import json
 import os
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ from mlflow.entities import (  # noqa: E402
     LoggedModelOutput,
     Metric,
     Param,
-    Run,
     RunTag,
     ViewType,
 )
@@ -76,21 +76,29 @@ class StoreError(Exception):
 class Store:
     """A client of the store at `uri`; every method raises StoreError when the store fails."""
 
-    def __init__(self, uri: str) -> None:
-        self.uri = sqlite_file.absolute_uri(uri)
-        self._database = sqlite_file.path_of(self.uri)
+    largest_batch = limits.MAX_BATCH_METRICS  # how many metrics `log` takes at once
+
+    def __init__(self, uri: str, database: Path | None = None) -> None:
+        self.uri = uri
+        self._sqlite = database
         self._experiments: dict[str, str] = {}
-        self._rows = False  # whether metrics go straight into the database's tables
         with self._errors():
-            if self._database is not None:
-                sqlite_file.prepare(self._database)
-                self._rows = sqlite_rows.knows(self._database)
-            self.client = MlflowClient(tracking_uri=self.uri)
+            self.client = MlflowClient(tracking_uri=uri)
+
+    def after(self, key: Hashable, action: Callable[[], None]) -> None:
+        """Call `action` once what was written so far is safe: here it is already."""
+        action()
+
+    def flush(self) -> None:
+        """Make what was written safe."""
 
     @property
-    def largest_batch(self) -> int:
-        """How many metrics `log` takes at once."""
-        return sqlite_rows.LARGEST_BATCH if self._rows else limits.MAX_BATCH_METRICS
+    def due(self) -> bool:
+        """Whether it is time to flush."""
+        return False
+
+    def abandon(self) -> None:
+        """Forget what was written since the last flush."""
 
     def warm_up(self) -> None:
         """Ask something, so that what MLflow imports and compiles at first use is ready."""
@@ -114,8 +122,8 @@ class Store:
                     self._experiments[name] = found.experiment_id
         return self._experiments[name]
 
-    def find_run(self, experiment_id: str, harness_id: str) -> Run | None:
-        """The run that carries this harness id, None when there is none."""
+    def find_run(self, experiment_id: str, harness_id: str) -> str | None:
+        """The id of the run that carries this harness id, None when there is none."""
         with self._errors():
             quoted = harness_id.replace("'", "")
             found = self.client.search_runs(
@@ -125,7 +133,7 @@ class Store:
                 max_results=1,
                 order_by=["attributes.start_time ASC"],
             )
-        return found[0] if found else None
+        return str(found[0].info.run_id) if found else None
 
     def create_run(self, experiment_id: str, name: str, created: int, tags: dict[str, str]) -> str:
         """The id of a new run, RUNNING since `created` (ms); at most 100 tags."""
@@ -141,35 +149,37 @@ class Store:
     def log(
         self,
         run_id: str,
-        metrics: list[tuple[str, float, int, int]] = [],  # noqa: B006 - never changed
+        metrics: list[tuple[str, float, int, int]] | None = None,
         params: dict[str, str] | None = None,
         tags: dict[str, str] | None = None,
     ) -> None:
         """Log metrics (key, value, timestamp in ms, step), params and tags: one batch at most."""
         with self._writing():
-            if self._rows and self._database is not None:
-                sqlite_rows.log(self._database, run_id, metrics, params or {}, tags or {})
-                return
             self.client.log_batch(
                 run_id,
-                metrics=[Metric(*metric) for metric in metrics],
+                metrics=[Metric(*metric) for metric in metrics or []],
                 params=[Param(*item) for item in (params or {}).items()],
                 tags=[RunTag(*item) for item in (tags or {}).items()],
             )
 
     def log_dataset(self, run_id: str, record: dict[str, Any], context: str = "training") -> None:
         """The data set of run.json as the run's input."""
-        dataset = Dataset(
-            name=str(record.get("name", "data"))[:500],
-            digest=str(record.get("digest", ""))[: limits.MAX_DIGEST - 4],  # 32 hex digits
-            source_type="local",
-            source=_json({"uri": str(record.get("source", ""))[:60_000]}),
-            schema=_schema(record),
-            profile=_json(record),
-        )
+        dataset = Dataset(**self.dataset(record))
         tag = InputTag("mlflow.data.context", context)
         with self._writing():
             self.client.log_inputs(run_id, datasets=[DatasetInput(dataset=dataset, tags=[tag])])
+
+    @staticmethod
+    def dataset(record: dict[str, Any]) -> dict[str, str | None]:
+        """The data set of run.json as MLflow describes it."""
+        return {
+            "name": str(record.get("name", "data"))[:500],
+            "digest": str(record.get("digest", ""))[: limits.MAX_DIGEST - 4],  # 32 hex digits
+            "source_type": "local",
+            "source": _json({"uri": str(record.get("source", ""))[:60_000]}),
+            "schema": _schema(record),
+            "profile": _json(record),
+        }
 
     def upload(self, run_id: str, path: Path, folder: str | None) -> None:
         """Store the file `path` in the artifact folder `folder` (None: the root)."""
@@ -218,8 +228,8 @@ class Store:
 
     def _create_experiment(self, name: str) -> str:
         location = None
-        if self._database is not None:
-            folder = sqlite_file.artifact_root(self._database) / limits.key(name).replace("/", "_")
+        if self._sqlite is not None:
+            folder = sqlite_file.artifact_root(self._sqlite) / limits.key(name).replace("/", "_")
             location = folder.as_uri()
         try:
             return str(self.client.create_experiment(name, location, EXPERIMENT_TAGS))
@@ -231,10 +241,10 @@ class Store:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._errors():
-            if self._database is None:
+            if self._sqlite is None:
                 yield
             else:
-                with sqlite_file.writing(self._database):
+                with sqlite_file.writing(self._sqlite):
                     yield
 
     @contextmanager
@@ -249,10 +259,26 @@ class Store:
             raise StoreError(_short(error), permanent, gone) from error
         except sqlite_rows.GoneError as error:
             raise StoreError(_short(error), permanent=True, gone=True) from error
-        except sqlite_rows.RefusedError as error:
+        except (sqlite_rows.RefusedError, sqlite3.IntegrityError) as error:
             raise StoreError(_short(error), permanent=True) from error
         except Exception as error:  # requests, the operating system, cloud clients: all may pass
             raise StoreError(_short(error), permanent=False) from error
+
+
+def open_store(uri: str) -> Store:
+    """The store at `uri`, a new SQLite database made if need be. Raises StoreError."""
+    from src.tracking.sqlite_store import SqliteStore
+
+    uri = sqlite_file.absolute_uri(uri)
+    database = sqlite_file.path_of(uri)
+    if database is None:
+        return Store(uri)
+    try:
+        sqlite_file.prepare(database)
+        known = sqlite_rows.knows(database)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(_short(error), permanent=False) from error
+    return SqliteStore(uri, database) if known else Store(uri, database)
 
 
 def _json(value: Any) -> str:

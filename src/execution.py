@@ -1,0 +1,101 @@
+"""Run the job that Hydra composed, on its own or as a child of a sweep, to its exit code."""
+
+import math
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from src import naming, report, startup
+from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
+from src.interruption import Interrupted
+from src.job import Job, load_data, prepare, record_failure
+from src.tracking.shipping import ShipperProcess
+
+if TYPE_CHECKING:
+    from src.run import Run
+
+# Who interrupts a run wants it gone: the shipper goes on alone with what is not delivered by then.
+INTERRUPTED_WAIT_SECONDS = 1.0
+
+
+def run(composed: DictConfig) -> float | None:
+    """Run the job that Hydra composed; returns its objective for sweepers.
+
+    A failure in a sweep is recorded and returned as NaN, so that the other jobs go on; on its own
+    it ends the process with its exit code.
+    """
+    hydra_config = HydraConfig.get()
+    overrides = [str(override) for override in hydra_config.overrides.task]
+    if hydra_config.mode == RunMode.MULTIRUN:
+        folder = Path(hydra_config.runtime.output_dir)
+        return _run_child(composed, overrides, folder.parent, int(hydra_config.job.num))
+    try:
+        return _run_solo(prepare(composed, overrides))
+    except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+
+
+def _run_solo(job: Job) -> float | None:
+    shipper = _start_shipper(job)
+    wait_seconds, goes_on_for, exit_code = job.config.tracking.wait_seconds, 0.0, 0
+    delivery = None
+    try:
+        finished = _train(job, shipper)
+    except Interrupted as interrupted:
+        finished, exit_code = interrupted.runs[0], interrupted.exit_code
+        wait_seconds, goes_on_for = min(wait_seconds, INTERRUPTED_WAIT_SECONDS), wait_seconds
+    finally:
+        if shipper is not None:
+            delivery = shipper.finish(wait_seconds, goes_on_for=goes_on_for)
+    report.show_run(finished, job.outputs, delivery)
+    if exit_code or finished.status == "FAILED":
+        sys.exit(exit_code or EXIT_FAILED)
+    return finished.objective_value
+
+
+def _start_shipper(job: Job) -> ShipperProcess | None:
+    uri = job.config.tracking.store_uri
+    return ShipperProcess.start(uri) if uri else None
+
+
+def _run_child(
+    composed: DictConfig, overrides: list[str], sweep_folder: Path, number: int
+) -> float:
+    began = time.perf_counter()
+    folder = sweep_folder / str(number)
+    try:
+        job = prepare(composed, overrides, sweep_folder, number)
+        finished = _train(job, None)
+    except Interrupted as interrupted:
+        sys.exit(interrupted.exit_code)
+    except Exception as error:  # whatever it is, the other jobs go on
+        name = naming.child_name(sweep_folder, overrides, number)
+        if not isinstance(error, UserError):
+            traceback.print_exc()
+        record_failure(folder, sweep_folder, name, overrides, error)
+        print(f"{name}: failed: {error}", file=sys.stderr, flush=True)
+        return math.nan
+    seconds = time.perf_counter() - began
+    report.show_child(job.name, finished, seconds)
+    return finished.score
+
+
+def _train(job: Job, shipper: ShipperProcess | None) -> "Run":
+    """Load, build, train and close one job."""
+    dataset, factors = load_data(job.config)
+    if shipper is not None:
+        shipper.prepare()
+    startup.import_tensorflow()
+    from src import training  # needs TensorFlow
+
+    return training.train([job], dataset, factors[:, None], shipper)[0]
