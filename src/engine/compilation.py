@@ -84,13 +84,16 @@ def compile_loop(
         jit: the configured choice.
         notice: told in one line when XLA can't compile what it was chosen for.
     """
-    traced = tf.function(function).get_concrete_function(*signature)
+    traced = tf.function(function, autograph=False).get_concrete_function(*signature)
     choice = choose(traced, jit)
     if not choice.jit:
         return traced, choice
     # The traced function is compiled as it is, so that the step is traced once.
     compiled = tf.function(
-        lambda *arguments: traced(*arguments), input_signature=signature, jit_compile=True
+        lambda *arguments: traced(*arguments),
+        input_signature=signature,
+        jit_compile=True,
+        autograph=False,
     )
     try:
         # All arguments zero, so no update is made: compiles, and leaves the state as it is.

@@ -3,15 +3,14 @@
 Inside `keras.StatelessScope` a step written for Keras variables becomes a pure function of their
 values. Stacked along a first axis, the values of all members go through it at once by
 `tf.vectorized_map`. Members may differ in what is a tensor: initial weights, order of the rows,
-random streams and the learning rate at each update.
+random streams, the learning rate at each update, and the attributes that `src.attributes` names.
 
 A member equals its solo run to rounding: the sums inside a matrix product are taken in another
-order, nothing else differs.
+order, and a program may be compiled by XLA whose solo runs are not; nothing else differs.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -19,16 +18,13 @@ import numpy as np
 import tensorflow as tf
 
 from src.data.dataset import Split
-from src.engine import compilation, state, vectorization
+from src.engine import state, suitability, vectorization
+from src.engine.compilation import Choice
 from src.engine.program import Program, Values
 from src.errors import CannotFuse
 from src.steps.step import Step
 
-vectorization.register()
-
-# Stacked filters have no vendor kernel on a CPU: measured 0.2 times the rate of one by one.
-SLOWER_FUSED = ("Conv", "DepthwiseConv")
-MEMORY_SHARE = 0.5  # of the free memory that a fused group may take
+ASSIGNMENTS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
 
 
 class FusedProgram(Program):
@@ -41,7 +37,14 @@ class FusedProgram(Program):
         batch_size: rows of an update; the last batch of an epoch may be smaller.
         evaluation_batch_size: rows evaluated at once.
         jit: `auto`, or whether XLA compiles.
-        notice: told in one line when XLA can't compile the step.
+        force: fuse also where the device trains members faster one by one.
+        attributes: values `(members,)` of what is an attribute of the step's parts, by its key in
+            the configuration, such as `optimizer.weight_decay`.
+        evaluated: splits to be evaluated later: what can't be vectorised there is refused now.
+        notice: told in one line when XLA can't compile the step, or members take turns in a part.
+
+    Raises:
+        CannotFuse: members can't, or had better not, train together; the message says why.
     """
 
     def __init__(
@@ -53,56 +56,144 @@ class FusedProgram(Program):
         evaluation_batch_size: int,
         *,
         jit: Literal["auto"] | bool = "auto",
+        force: bool = False,
+        attributes: Mapping[str, np.ndarray] | None = None,
+        evaluated: Sequence[Split] = (),
         notice: Callable[[str], None] = print,
     ) -> None:
         self.members = len(states)
+        plan = suitability.plan(
+            step,
+            train,
+            evaluated,
+            batch_size,
+            evaluation_batch_size,
+            self.members,
+            jit=jit,
+            force=force,
+        )
         named = state.variables(step)
         self._variables = list(named.values())
         self._stacked = {
             name: tf.Variable(np.stack([member[name] for member in states]), trainable=False)
             for name in named
         }
+        self._attributes = {
+            key: tf.Variable(values, trainable=False, dtype=tf.float32)
+            for key, values in (attributes or {}).items()
+        }
+        self._held: state.State = {}  # the members' values on the host, since the last call
+        self._changed: set[str] = set()  # those among them that the device doesn't have yet
+        in_turns: set[str] = set()
         try:
-            super().__init__(step, train, batch_size, evaluation_batch_size, jit=jit, notice=notice)
-        except (NotImplementedError, ValueError, TypeError) as error:
-            # What tf.vectorized_map raises for an operation it has no form of. A step that can't be
-            # traced at all says so again when it runs alone.
-            raise CannotFuse(
-                f"it can't be vectorised: {str(error).strip().splitlines()[-1]}"
-            ) from error
+            with vectorization.extended(random=plan.vectorise_random) as in_turns:
+                super().__init__(
+                    step,
+                    train,
+                    batch_size,
+                    evaluation_batch_size,
+                    jit=plan.choice.jit,
+                    notice=notice,
+                )
+            for split in evaluated:
+                self.evaluate(split)
+        except CannotFuse:
+            raise
+        except Exception as error:
+            # Whatever the reason is: a step that can't be traced at all says so again, to the
+            # user, when it runs alone.
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise CannotFuse(f"it can't be vectorised: {lines[0]}") from error
+        if self.compilation.jit == plan.choice.jit:
+            self.compilation = Choice(plan.choice.jit, plan.choice.reason)
+        if in_turns:
+            notice(f"Members take turns in {', '.join(sorted(in_turns))}, the slower part.")
 
     # -- what fit.py calls
+
+    def run(self, start: int, rates: np.ndarray, active: np.ndarray) -> np.ndarray:
+        """Make updates; see `Program.run`."""
+        self._leave_the_host()
+        return super().run(start, rates, active)
+
+    def take_results(self) -> list[dict[str, float]]:
+        """The metrics since they were last taken; see `Program.take_results`."""
+        self._leave_the_host()
+        return super().take_results()
+
+    def evaluate(self, split: Split) -> list[dict[str, float]]:
+        """The metrics over a whole split; see `Program.evaluate`."""
+        self._leave_the_host()
+        return super().evaluate(split)
 
     def snapshot(self, member: int = 0, owner: str = "") -> state.State:
         """A copy of a member's state, or of the part of it whose name starts with `owner`."""
         return {
-            name: np.array(stacked[member])
-            for name, stacked in self._stacked.items()
+            name: np.array(self._on_the_host(name)[member])
+            for name in self._stacked
             if name.startswith(owner)
         }
 
     def restore(self, values: state.State, member: int = 0) -> None:
-        """Give a member's variables these values."""
-        for name, value in values.items():
-            self._stacked[name][member].assign(value)
+        """Give a member's variables these values.
 
-    def load(self, states: Sequence[state.State]) -> None:
-        """Give all members their states, and forget what came before."""
+        Raises:
+            ValueError: when a name or a shape does not belong to this step.
+        """
+        for name, value in values.items():
+            if name not in self._stacked:
+                raise ValueError(f"it holds {name}, which this model and optimizer don't have")
+            shape = tuple(self._stacked[name].shape[1:])
+            if shape != value.shape:
+                raise ValueError(f"its {name} has shape {value.shape}, this model's is {shape}")
+        for name, value in values.items():
+            self._on_the_host(name)[member] = value
+            self._changed.add(name)
+
+    def load(
+        self,
+        states: Sequence[state.State],
+        attributes: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Give all members their states and attributes, and forget what came before."""
+        self._held, self._changed = {}, set()
         for name, stacked in self._stacked.items():
             stacked.assign(np.stack([member[name] for member in states]))
+        for key, values in (attributes or {}).items():
+            self._attributes[key].assign(values)
 
     def model(self, member: int = 0) -> keras.Model:
         """The template's model with a member's weights, until another member is asked for."""
         state.restore(self.step, self.snapshot(member, "model/"))
         return self.step.model
 
+    # -- members' values on the host: taken there once for all of them, not one by one
+
+    def _on_the_host(self, name: str) -> np.ndarray:
+        if name not in self._held:
+            self._held[name] = np.array(self._stacked[name].numpy())
+        return self._held[name]
+
+    def _leave_the_host(self) -> None:
+        for name in self._changed:
+            self._stacked[name].assign(self._held[name])
+        self._held, self._changed = {}, set()
+
     # -- what many members do in their own way
 
+    def _traced(
+        self, function: Callable[..., Any], *signature: tf.TensorSpec
+    ) -> Callable[..., Any]:
+        # These stay graphs (see `Program`): for them random numbers are quicker in turns.
+        with vectorization.extended(random=False):
+            return super()._traced(function, *signature)
+
     def _read(self) -> Values:
-        return [stacked.read_value() for stacked in self._stacked.values()]
+        held = [*self._stacked.values(), *self._attributes.values()]
+        return [values.read_value() for values in held]
 
     def _write(self, values: Values, active: tf.Tensor) -> None:
-        for stacked, value in zip(self._stacked.values(), values, strict=True):
+        for stacked, value in zip(self._stacked.values(), values, strict=False):
             mask = tf.reshape(active, [self.members] + [1] * (value.shape.rank - 1))
             stacked.assign(tf.where(mask, value, stacked))
 
@@ -117,7 +208,7 @@ class FusedProgram(Program):
 
     def _add_to_metrics(self, values: Values, x: tf.Tensor, y: tf.Tensor) -> Values:
         def add(own: Values) -> Values:
-            return self._lifted(lambda: self.step.evaluate(x, y), own)[0]
+            return self._lifted(lambda: self._evaluate_step(x, y), own)[0]
 
         return tf.vectorized_map(add, values)
 
@@ -130,53 +221,51 @@ class FusedProgram(Program):
         return results
 
     def _lifted(self, function: Callable[[], Any], values: Values) -> tuple[Values, Any]:
-        """Call `function` as if the variables had these values.
+        """Call `function` as if the variables and attributes had these values.
 
         Returns:
             The values they then have, and what the function returned.
+
+        Raises:
+            CannotFuse: it changes something that is not among the variables.
         """
-        mapping = list(zip(self._variables, values, strict=True))
-        with keras.StatelessScope(state_mapping=mapping) as scope:
+        count = len(self._variables)
+        own, attributes = values[:count], values[count:]
+        mapping = list(zip(self._variables, own, strict=True))
+        with (
+            self._no_assignments(own[0].graph),
+            self._given(attributes),
+            keras.StatelessScope(state_mapping=mapping) as scope,
+        ):
             result = function()
+        known = {id(variable) for variable in self._variables}
+        if set(scope.state_mapping) - known:
+            raise CannotFuse("it changes a Keras variable that the step's state doesn't name")
         after = [scope.get_current_value(variable) for variable in self._variables]
-        return [tf.cast(new, old.dtype) for new, old in zip(after, values, strict=True)], result
+        same = [tf.cast(new, old.dtype) for new, old in zip(after, own, strict=True)]
+        return [*same, *attributes], result
 
+    @contextlib.contextmanager
+    def _given(self, values: Values) -> Iterator[None]:
+        """Within it, the step's parts have these values as their attributes."""
+        places = []
+        for key in self._attributes:
+            owner, _, name = key.partition(".")
+            places.append((self.step if owner == "step" else getattr(self.step, owner), name))
+        before = [getattr(part, name) for part, name in places]
+        try:
+            for (part, name), value in zip(places, values, strict=True):
+                setattr(part, name, value)
+            yield
+        finally:
+            for (part, name), value in zip(places, before, strict=True):
+                setattr(part, name, value)
 
-def check(step: Step, train: Split, batch_size: int, members: int, *, force: bool) -> None:
-    """Whether members of this step had better train together, judged by its operations.
-
-    Raises:
-        CannotFuse: they are slower together on this device (not with `force`), or too many for the
-            memory that is free.
-    """
-    batch = min(batch_size, len(train.x))
-    traced = tf.function(step.train).get_concrete_function(
-        tf.TensorSpec([batch, *train.x.shape[1:]], train.x.dtype),
-        tf.TensorSpec([batch, *train.y.shape[1:]], train.y.dtype),
-    )
-    if not force and not tf.config.list_logical_devices("GPU"):
-        slow = [name for name in compilation.operations(traced) if name.startswith(SLOWER_FUSED)]
-        if slow:
-            raise CannotFuse(
-                f"{min(slow)} is slower fused than one by one on a CPU "
-                "(hydra.launcher.force=true fuses all the same)"
-            )
-    held = sum(
-        variable.value.shape.num_elements() * 4 for variable in state.variables(step).values()
-    )
-    # The stacked variables, their copy in the loop and its successor; every tensor of one update.
-    needed = 3 * held + compilation.tensor_bytes(traced)
-    fit = int(MEMORY_SHARE * free_memory() // max(needed, 1))
-    if fit < members:
-        raise CannotFuse(f"{members} members need {members * needed / 2**30:.1f} GiB", members=fit)
-
-
-def free_memory() -> int:
-    """Bytes that a program may still take on this machine."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:  # not Linux
-        pass
-    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    @contextlib.contextmanager
+    def _no_assignments(self, graph: tf.Graph) -> Iterator[None]:
+        """Refuse assignments to a `tf.Variable`: members would share it."""
+        before = len(graph.get_operations())
+        yield
+        made = graph.get_operations()[before:]
+        if any(operation.type in ASSIGNMENTS for operation in made):
+            raise CannotFuse("it changes a tf.Variable; make it a keras.Variable in its state")

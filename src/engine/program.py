@@ -10,6 +10,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.autograph.core import ag_ctx
 
 from src.data.dataset import Split
 from src.engine import compilation, state
@@ -70,6 +71,10 @@ class Program:
         self._x, self._y = tf.constant(train.x), tf.constant(train.y)
         self._orders = tf.zeros([self.members, self.rows], tf.int32)
         self._eager = eager
+        # Autograph takes a third of the time of tracing. Only a step may hold Python control flow
+        # on tensors, so only steps are converted.
+        self._train_step = step.train if eager else _converted(step.train)
+        self._evaluate_step = step.evaluate if eager else _converted(step.evaluate)
         if eager:
             self.compilation = compilation.Choice(False, "eager=true")
             self._updates: Callable[..., tf.Tensor] = self._many_updates
@@ -175,7 +180,7 @@ class Program:
     ) -> Callable[..., Any]:
         if self._eager:
             return function
-        return tf.function(function).get_concrete_function(*signature)
+        return tf.function(function, autograph=False).get_concrete_function(*signature)
 
     def _many_updates(
         self,
@@ -189,16 +194,19 @@ class Program:
         losses = tf.TensorArray(tf.float32, self._buffer, element_shape=(self.members,))
         whole = orders[:, : self.full_batches * self.batch_size]
         batches = tf.reshape(whole, [self.members, self.full_batches, self.batch_size])
-        values = self._read()
-        # Gathers and a bare `while`: XLA compiles anew for each begin of a slice and each limit of
-        # a range.
-        update = tf.constant(0)
-        while update < count:
+
+        def body(
+            update: tf.Tensor, values: Values, losses: tf.TensorArray
+        ) -> tuple[tf.Tensor, Values, tf.TensorArray]:
+            # Gathers: XLA compiles anew for each begin of a slice.
             rows = tf.gather(batches, start + update, axis=1)  # (members, batch)
-            rate = tf.gather(rates, update)  # (members,)
-            values, loss = self._update(values, rows, rate)
-            losses = losses.write(update, loss)
-            update += 1
+            values, loss = self._update(values, rows, tf.gather(rates, update))
+            return update + 1, values, losses.write(update, loss)
+
+        # No maximum_iterations: XLA compiles anew for each.
+        _, values, losses = tf.while_loop(
+            lambda update, *_: update < count, body, (tf.constant(0), self._read(), losses)
+        )
         self._write(values, active)
         return losses.stack()
 
@@ -211,13 +219,14 @@ class Program:
     def _evaluate(self, x: tf.Tensor, y: tf.Tensor) -> None:
         size = min(self.evaluation_batch_size, x.shape[0])
         full, last = divmod(x.shape[0], size)
-        values = self._read()
-        for batch in tf.range(full):
-            values = self._add_to_metrics(
-                values,
-                tf.ensure_shape(x[batch * size : (batch + 1) * size], [size, *x.shape[1:]]),
-                tf.ensure_shape(y[batch * size : (batch + 1) * size], [size, *y.shape[1:]]),
-            )
+
+        def body(batch: tf.Tensor, values: Values) -> tuple[tf.Tensor, Values]:
+            rows = batch * size + tf.range(size)
+            return batch + 1, self._add_to_metrics(values, tf.gather(x, rows), tf.gather(y, rows))
+
+        _, values = tf.while_loop(
+            lambda batch, _: batch < full, body, (tf.constant(0), self._read())
+        )
         if last:
             values = self._add_to_metrics(values, x[-last:], y[-last:])
         self._write(values, tf.ones([self.members], tf.bool))
@@ -239,7 +248,7 @@ class Program:
         return values, self._train(rows[0], rates[0])[None]
 
     def _add_to_metrics(self, values: Values, x: tf.Tensor, y: tf.Tensor) -> Values:
-        self.step.evaluate(x, y)
+        self._evaluate_step(x, y)
         return values
 
     def _take_results(self) -> dict[str, tf.Tensor]:
@@ -249,7 +258,7 @@ class Program:
 
     def _train(self, rows: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
         self.step.optimizer.learning_rate.assign(rate)
-        loss = self.step.train(tf.gather(self._x, rows), tf.gather(self._y, rows))
+        loss = self._train_step(tf.gather(self._x, rows), tf.gather(self._y, rows))
         return tf.cast(loss, tf.float32)
 
     def _results_of_one(self) -> dict[str, tf.Tensor]:
@@ -258,3 +267,9 @@ class Program:
         for metric in metrics.values():
             metric.reset_state()
         return results
+
+
+def _converted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` with Python control flow on tensors made part of the graph it is traced into."""
+    enabled = ag_ctx.ControlStatusCtx(ag_ctx.Status.ENABLED)
+    return tf.__internal__.autograph.tf_convert(function, enabled)

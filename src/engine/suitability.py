@@ -1,0 +1,131 @@
+"""Whether members of a sweep may train in one program, and had better, judged by its operations.
+
+A rule, never a stopwatch: equal commands fuse equally.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import tensorflow as tf
+
+from src.data.dataset import Split
+from src.engine import compilation, state, vectorization
+from src.engine.compilation import Choice
+from src.engine.memory import free_memory
+from src.errors import CannotFuse
+from src.steps.step import Step
+
+# Stacked filters have no vendor kernel on a CPU: measured 0.2 times the rate of one by one.
+SLOWER_FUSED = ("Conv", "DepthwiseConv")
+# Random operations with a hidden state: vectorised, they draw other numbers than one by one.
+STATEFUL_RANDOM = (
+    "RandomUniform",
+    "RandomUniformInt",
+    "RandomStandardNormal",
+    "TruncatedNormal",
+    "RandomShuffle",
+    "RandomGamma",
+    "RandomPoissonV2",
+    "Multinomial",
+    "ParameterizedTruncatedNormal",
+)
+MEMORY_SHARE = 0.5  # of the free memory that a fused group may take
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a fused program is compiled.
+
+    Attributes:
+        choice: whether by XLA.
+        vectorise_random: see `vectorization.extended`.
+    """
+
+    choice: Choice
+    vectorise_random: bool
+
+
+def plan(
+    step: Step,
+    train: Split,
+    evaluated: Sequence[Split],
+    batch_size: int,
+    evaluation_batch_size: int,
+    members: int,
+    *,
+    jit: Literal["auto"] | bool,
+    force: bool,
+) -> Plan:
+    """How members of this step train together.
+
+    Args:
+        step: what each of them does.
+        train: the rows to train on.
+        evaluated: the splits to evaluate.
+        batch_size: rows of an update.
+        evaluation_batch_size: rows evaluated at once.
+        members: how many they are.
+        jit: the configured choice.
+        force: also where they train faster one by one.
+
+    Raises:
+        CannotFuse: they can't, are slower together on this device, or too many for the free memory.
+    """
+    batch = min(batch_size, train.rows)
+    traced = tf.function(step.train).get_concrete_function(*_batch_of(train, batch))
+    operations = compilation.operations(traced)
+    stateful = sorted(operations.intersection(STATEFUL_RANDOM))
+    if stateful:
+        raise CannotFuse(
+            f"{stateful[0]} would draw other random numbers; keras.random with a "
+            "keras.random.SeedGenerator named in the step's state can be fused"
+        )
+    if not force:
+        _refuse_what_is_slower(operations)
+    rows = max([split.rows for split in evaluated], default=1)
+    evaluation = tf.function(step.evaluate).get_concrete_function(
+        *_batch_of(train, min(evaluation_batch_size, rows))
+    )
+    _refuse_what_is_too_large(step, [traced, evaluation], members)
+    alone = compilation.choose(traced, jit)
+    slow = {name for name in operations if name.startswith(compilation.SLOW_ON_CPU)}
+    if jit == "auto" and slow and slow.issubset(vectorization.RANDOM):
+        return Plan(Choice(True, "random numbers are vectorised"), vectorise_random=True)
+    return Plan(alone, vectorise_random=False)
+
+
+def _batch_of(split: Split, rows: int) -> list[tf.TensorSpec]:
+    return [
+        tf.TensorSpec([rows, *values.shape[1:]], values.dtype) for values in (split.x, split.y)
+    ]
+
+
+def _refuse_what_is_slower(operations: set[str]) -> None:
+    if tf.config.list_logical_devices("GPU"):
+        return
+    slow = sorted(name for name in operations if name.startswith(SLOWER_FUSED))
+    if slow:
+        raise CannotFuse(
+            f"{slow[0]} is slower fused than one by one on a CPU "
+            "(hydra.launcher.force=true fuses all the same)"
+        )
+
+
+def _refuse_what_is_too_large(
+    step: Step, traced: Sequence[tf.types.experimental.ConcreteFunction], members: int
+) -> None:
+    held = sum(
+        variable.value.shape.num_elements() * variable.value.dtype.size
+        for variable in state.variables(step).values()
+    )
+    # The stacked variables, their copy in the loop and its successor; every tensor of one update or
+    # evaluation, as if none were freed before its end.
+    needed = 3 * held + max(map(compilation.tensor_bytes, traced))
+    fit = int(MEMORY_SHARE * free_memory() // max(needed, 1))
+    if fit < members:
+        raise CannotFuse(
+            f"{members} members need {members * needed / 2**30:.1f} GiB, more than "
+            f"{MEMORY_SHARE:.0%} of the free memory",
+            members=fit,
+        )
