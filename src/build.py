@@ -63,7 +63,7 @@ def _model(config: Config, dataset: Dataset) -> keras.Model:
         predictions = model(dataset.train.x[:1], training=False)
     except UserError:
         raise
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # a model of the user's own may raise anything
         raise UserError(
             f"model: it can't take inputs of shape {dataset.input_shape} from {dataset.name}: "
             f"{str(error).strip().splitlines()[0]}"

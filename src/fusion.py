@@ -1,7 +1,8 @@
 """Which jobs of a sweep may train in one program, and training them so.
 
 Jobs share a program when they differ only in what the program holds as tensors: the seed, the
-learning rate, and with it the schedule. Everything else decides the program itself.
+learning rate and with it the schedule, and attributes such as weight decay (`src.attributes`).
+Everything else decides the program itself.
 """
 
 import math
@@ -10,16 +11,20 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from src import job, report, startup
+from src import attributes, job, report, startup
 from src.config import flatten
+from src.console import warn
 from src.errors import CannotFuse, UserError
-from src.identity import FREE, TENSORS, program_key
+from src.identity import TENSORS, fingerprint
 from src.interruption import Interrupted
 from src.job import Job
-from src.schedules.rates import learning_rate_factors
+
+# Keys that decide nothing of what is computed, and that one loop can follow in one way only.
+SHARED = ("log_every", "tracking.artifacts", "checkpoint.every_seconds")
 
 
 @dataclass(frozen=True)
@@ -37,56 +42,104 @@ class Group:
 
 def group(jobs: Sequence[Job], max_members: int) -> list[Group]:
     """Divide jobs into groups of at most `max_members` that share a program, in order."""
-    shared: dict[str, list[Job]] = {}
+    differing = attributes.differing_keys([each.config for each in jobs])
+    if any(key.partition(".")[0] in attributes.PARTS for key in differing):
+        startup.import_tensorflow()  # the parts themselves tell what may be a tensor
+    shared: dict[tuple[object, ...], list[Job]] = {}
     groups: list[Group] = []
+    taken: set[Path] = set()
     for each in jobs:
-        if each.resumed is not None:
-            groups.append(Group([each], "it goes on from its own checkpoint"))
-        elif each.config.eager:
+        if each.config.eager:
             groups.append(Group([each], "eager=true runs without a program"))
+        elif each.resumed in taken:
+            groups.append(Group([each], f"another job goes on with {each.resumed}"))
         else:
-            shared.setdefault(program_key(each.config), []).append(each)
+            free = (*TENSORS, *attributes.tensor_keys(each.config, differing))
+            values = dict(flatten(each.config.model_dump(by_alias=True)))
+            key = (fingerprint(each.config, without=free), *(values[key] for key in SHARED))
+            shared.setdefault((*key, _update_of(each)), []).append(each)
+            if each.resumed is not None:
+                taken.add(each.resumed)
     for members in shared.values():
         size = math.ceil(len(members) / math.ceil(len(members) / max_members))
         for start in range(0, len(members), size):
             part = members[start : start + size]
-            groups.append(Group(part, "" if len(part) > 1 else _difference(part[0], jobs)))
+            reason = ""
+            if len(part) == 1 < len(members):
+                reason = f"groups of {max_members} leave it over"
+            elif len(part) == 1:
+                reason = _loneliness(part[0], differing)
+            groups.append(Group(part, reason))
     return sorted(groups, key=lambda each: each.jobs[0].number)
 
 
-def _difference(alone: Job, jobs: Sequence[Job]) -> str:
-    """In which keys a job without company differs from its neighbours."""
-    own = dict(flatten(alone.config.model_dump(by_alias=True)))
-    keys: set[str] = set()
-    for other in jobs:
-        values = dict(flatten(other.config.model_dump(by_alias=True)))
-        keys |= {key for key in own.keys() | values.keys() if own.get(key) != values.get(key)}
-    kept = sorted(k for k in keys if not k.startswith((*FREE, *TENSORS)))
-    if not kept:
-        return "there is no other job like it"
-    return f"no other job has its {', '.join(kept)}"
+def _update_of(each: Job) -> int:
+    """The update that a job goes on from; members of a group stand at the same one."""
+    if each.resumed is None:
+        return 0
+    startup.import_tensorflow()
+    from src import training  # needs TensorFlow
+
+    newest = training.checkpoints_of(each.resumed, each.config).newest(warn)
+    return newest.update if newest else 0
 
 
-def train(members: Group, *, force: bool) -> dict[int, float]:
-    """Train a group in one program; the objective of each job by its number (NaN: failed).
+def _loneliness(alone: Job, differing: Sequence[str]) -> str:
+    """Why a job shares its program with no other."""
+    if alone.resumed is not None:
+        return "it goes on from its own checkpoint"
+    kept = set(differing) - set(attributes.tensor_keys(alone.config, differing))
+    return f"no other job has its {', '.join(sorted(kept))}" if kept else "there is no other job"
+
+
+def sound(members: Group) -> tuple[list[Job], np.ndarray]:
+    """Those of a group whose own values are right, and the factors of their learning rates.
+
+    The others are to be run alone: then they say what is wrong and are recorded as failed.
+
+    Returns:
+        Two jobs or more, and factors `(updates, jobs)`.
+
+    Raises:
+        CannotFuse: they are less than two.
+    """
+    differing = attributes.differing_keys([each.config for each in members.jobs])
+    if differing:
+        startup.import_tensorflow()  # parts are made from their values
+    jobs, factors, wrong = [], [], ""
+    for each in members.jobs:
+        try:
+            factor = job.load_data(each.config)[1]
+            if differing:
+                attributes.check(each.config)
+        except UserError as error:
+            wrong = str(error)
+            continue
+        jobs.append(each)
+        factors.append(factor)
+    if len(jobs) < 2:
+        raise CannotFuse(wrong)
+    return jobs, np.stack(factors, axis=1)
+
+
+def train(jobs: Sequence[Job], factors: np.ndarray, *, force: bool) -> dict[int, float]:
+    """Train jobs in one program; the objective of each by its number (NaN: failed).
 
     Args:
-        members: two jobs or more.
+        jobs: two or more that may share a program.
+        factors: of their learning rates, `(updates, jobs)`.
         force: also where one by one would be faster.
 
     Raises:
         CannotFuse: with the reason; nothing was done.
     """
-    jobs = members.jobs
     began = time.perf_counter()
     try:
         dataset, _ = job.load_data(jobs[0].config)
-        updates = jobs[0].config.epochs * job.updates_per_epoch(jobs[0].config, dataset)
-        schedules = [learning_rate_factors(each.config.schedule, updates) for each in jobs]
         startup.import_tensorflow()
         from src import training  # needs TensorFlow
 
-        runs = training.train(jobs, dataset, np.stack(schedules, axis=1), None, force=force)
+        runs = training.train(jobs, dataset, factors, None, force=force)
     except Interrupted as interrupted:
         sys.exit(interrupted.exit_code)
     except CannotFuse:

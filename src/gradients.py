@@ -32,12 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Show the lessons, or check what the overrides compose; returns the exit code."""
     overrides = _parse(arguments)
     try:
-        return check(overrides) if overrides else teach()
+        code = check(overrides) if overrides else teach()
+        sys.stdout.flush()
+        return code
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
+    except BrokenPipeError:  # what reads the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
 

@@ -5,16 +5,19 @@ once makes a further job cost its updates alone, and keeps the memory of hundred
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from src import attributes
 from src.build import build
 from src.config import Config
 from src.data.dataset import Dataset
 from src.engine import state
 from src.engine.program import Program
 from src.engine.state import State
-from src.identity import program_key
+from src.identity import TENSORS, fingerprint
 
 KEPT = (
     8  # a sweep over two keys meets each program again after as many others as one key has values
@@ -27,7 +30,7 @@ class _Entry:
     initial: dict[int, State] = field(default_factory=dict)  # by seed
 
 
-_kept: OrderedDict[tuple[str, str, int], _Entry] = OrderedDict()
+_kept: OrderedDict[tuple[object, ...], _Entry] = OrderedDict()
 
 
 def compiled(
@@ -46,10 +49,12 @@ def compiled(
         CannotFuse: the members can't share a program.
     """
     config = configs[0]
-    key = (program_key(config), dataset.digest, len(configs))
+    keys = attributes.tensor_keys(config, attributes.differing_keys(configs))
+    key = (fingerprint(config, without=(*TENSORS, *keys)), keys, dataset.digest, len(configs))
+    values = attributes.tensor_values(configs, keys)
     entry = _kept.get(key) if keep else None
     if entry is None:
-        entry = _compile(configs, dataset, force=force)
+        entry = _compile(configs, dataset, values, force=force)
         if keep:
             _kept[key] = entry
             while len(_kept) > KEPT:
@@ -58,11 +63,13 @@ def compiled(
         _kept.move_to_end(key)
     for seed in {each.seed for each in configs} - entry.initial.keys():
         entry.initial[seed] = state.snapshot(build(config, dataset, seed))
-    entry.program.load([entry.initial[each.seed] for each in configs])
+    entry.program.load([entry.initial[each.seed] for each in configs], values)
     return entry.program
 
 
-def _compile(configs: Sequence[Config], dataset: Dataset, *, force: bool) -> _Entry:
+def _compile(
+    configs: Sequence[Config], dataset: Dataset, values: Mapping[str, np.ndarray], *, force: bool
+) -> _Entry:
     config = configs[0]
     batches = (dataset.train, config.data.batch_size, config.data.evaluation_batch_size)
     step = build(config, dataset, config.seed)
@@ -71,6 +78,13 @@ def _compile(configs: Sequence[Config], dataset: Dataset, *, force: bool) -> _En
         return _Entry(Program(step, *batches, jit=config.jit, eager=config.eager), initial)
     from src.engine import fused  # a solo run has no use for it
 
-    fused.check(step, dataset.train, config.data.batch_size, len(configs), force=force)
-    states = [initial[config.seed]] * len(configs)
-    return _Entry(fused.FusedProgram(step, states, *batches, jit=config.jit), initial)
+    program = fused.FusedProgram(
+        step,
+        [initial[config.seed]] * len(configs),
+        *batches,
+        jit=config.jit,
+        force=force,
+        attributes=values,
+        evaluated=[dataset.val],
+    )
+    return _Entry(program, initial)

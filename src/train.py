@@ -14,7 +14,8 @@ if SOURCES not in sys.path:  # where Hydra looks for hydra_plugins; last, so tha
 import hydra  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
-from src import execution, sweep  # noqa: E402
+from src import execution, preflight, sweep  # noqa: E402
+from src.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError  # noqa: E402
 
 
 @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
@@ -25,10 +26,14 @@ def _main(composed: DictConfig) -> float | None:
 def main() -> None:
     """Run the command and exit with its code (see `src.errors`)."""
     try:
+        preflight.check_overrides(sys.argv[1:])
         _main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
         sweep.abandon("interrupted")
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)
     except SystemExit:
         sweep.abandon("interrupted")
         raise

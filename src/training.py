@@ -5,11 +5,13 @@ The first room that needs TensorFlow.
 
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from src import closing, console, programs
 from src.build import model_summary, parameter_count
+from src.config import Config
 from src.console import warn
 from src.data.dataset import Dataset
 from src.engine.checkpoint import Checkpoint, Checkpoints
@@ -52,7 +54,7 @@ def train(
     program = programs.compiled(
         [job.config for job in jobs], dataset, keep=jobs[0].sweep is not None, force=force
     )
-    checkpoints = [restore(job, program) for job in jobs]
+    checkpoints = [restore(job, program, member) for member, job in enumerate(jobs)]
     tags = {
         "jit": str(program.compilation.jit).lower(),
         "jit_reason": program.compilation.reason,
@@ -97,7 +99,7 @@ def start(
     tracker = claim(job, dataset, tags)
     run = Run(
         tracker=tracker,
-        checkpoints=Checkpoints(tracker.folder / CHECKPOINTS, config.checkpoint.keep),
+        checkpoints=checkpoints_of(tracker.folder, config),
         seed=config.seed,
         learning_rate=config.optimizer.learning_rate,
         monitor=config.monitor,
@@ -114,19 +116,24 @@ def start(
     return run
 
 
-def restore(job: Job, program: Program) -> Checkpoint | None:
-    """Give the program the newest valid checkpoint of the run that goes on, if there is one.
+def checkpoints_of(folder: Path, config: Config) -> Checkpoints:
+    """The checkpoints in a run's folder."""
+    return Checkpoints(folder / CHECKPOINTS, config.checkpoint.keep)
+
+
+def restore(job: Job, program: Program, member: int) -> Checkpoint | None:
+    """Give a member the newest valid checkpoint of the run that goes on, if there is one.
 
     Raises:
         UserError: the checkpoint is of another model or optimizer.
     """
     if job.resumed is None:
         return None
-    checkpoint = Checkpoints(job.resumed / CHECKPOINTS, job.config.checkpoint.keep).newest(warn)
+    checkpoint = checkpoints_of(job.resumed, job.config).newest(warn)
     if checkpoint is None:
         return None
     try:
-        program.restore(checkpoint.last)
+        program.restore(checkpoint.last, member)
     except ValueError as error:
         raise UserError(f"resume: {checkpoint.folder} is of another model: {error}") from error
     return checkpoint

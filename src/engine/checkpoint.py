@@ -69,6 +69,7 @@ class Checkpoints:
         if best is not None:
             tensors[BEST] = safetensors.numpy.save(best)
         try:
+            shutil.rmtree(aside, ignore_errors=True)  # of a killed process that had this one's id
             aside.mkdir(parents=True)
             for name, content in tensors.items():
                 _write(aside / name, content)

@@ -4,14 +4,16 @@ import os
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+LIMIT_AND_USAGE = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),  # version 1
+)
 
 
 def free_memory() -> int:
     """Bytes that are free, or that the process' control group (a container) leaves of them."""
     free = [_free_on_the_machine()]
-    for limit, usage in (("memory.max", "memory.current"),) + (
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
+    for limit, usage in LIMIT_AND_USAGE:
         try:
             left = int((CGROUP / limit).read_text()) - int((CGROUP / usage).read_text())
         except (OSError, ValueError):  # no such group, or its limit is "max"

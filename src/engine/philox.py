@@ -16,7 +16,7 @@ Words = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 def key_and_counter(seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """What TensorFlow makes of seeds `(..., 2)` integer: key `(..., 1)`, counter `(..., 2)` uint64."""
+    """Key `(..., 1)` and counter `(..., 2)`, uint64, that TensorFlow makes of seeds `(..., 2)`."""
     seeds = tf.cast(tf.cast(seeds, tf.int64), tf.uint64)
     words = _generate(seeds[..., 0], seeds[..., 1], tf.constant(SCRAMBLING_KEY, tf.uint64))
     key, high = _join(words[0], words[1]), _join(words[2], words[3])

@@ -4,7 +4,7 @@ The data is resident. A call gathers its batches by row number, trains on them a
 losses of its updates in one tensor, so Python is touched a few times a second, not once an update.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -142,8 +142,13 @@ class Program:
         self._evaluations[id(split)][1]()
         return self.take_results()
 
-    def load(self, states: Sequence[state.State]) -> None:
-        """Give all members their states, and forget what came before."""
+    def load(
+        self, states: Sequence[state.State], attributes: Mapping[str, np.ndarray] | None = None
+    ) -> None:
+        """Give all members their states, and forget what came before.
+
+        attributes: in which members differ, `(members,)` by key: none here, one has its step's.
+        """
         state.restore(self.step, states[0])
 
     def snapshot(self, member: int = 0, owner: str = "") -> state.State:

@@ -26,7 +26,7 @@ def variables(step: Step) -> dict[str, keras.Variable]:
 def snapshot(step: Step, owner: str = "") -> State:
     """A copy of the values, of those whose name starts with `owner`."""
     return {
-        name: np.array(variable.value)  # a copy: the device's buffer is written to again
+        name: np.array(variable.numpy())  # a copy: the device's buffer is written to again
         for name, variable in variables(step).items()
         if name.startswith(owner)
     }

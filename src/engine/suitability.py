@@ -96,9 +96,7 @@ def plan(
 
 
 def _batch_of(split: Split, rows: int) -> list[tf.TensorSpec]:
-    return [
-        tf.TensorSpec([rows, *values.shape[1:]], values.dtype) for values in (split.x, split.y)
-    ]
+    return [tf.TensorSpec([rows, *values.shape[1:]], values.dtype) for values in (split.x, split.y)]
 
 
 def _refuse_what_is_slower(operations: set[str]) -> None:

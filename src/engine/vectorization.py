@@ -33,23 +33,30 @@ def extended(*, random: bool) -> Iterator[set[str]]:
     """
     known = {"Bitcast": _bitcast}
     if random:
-        known |= {"StatelessRandomGetKeyCounter": _key_counter, "StatelessRandomUniformV2": _uniform}
+        known |= {
+            "StatelessRandomGetKeyCounter": _key_counter,
+            "StatelessRandomUniformV2": _uniform,
+        }
     known = {name: form for name, form in known.items() if name not in _registry()}
     in_turns: set[str] = set()
+
+    logger = tf.get_logger()
+    level, shown = logger.level, logger.getEffectiveLevel()
 
     def silence(record: logging.LogRecord) -> bool:
         found = TURNS.search(record.getMessage())
         if found:
             in_turns.add(found[1] or found[2])
         # What can't be converted at all is raised too.
-        return not found and "pfor" not in record.getMessage()
+        return record.levelno >= shown and not found and "pfor" not in record.getMessage()
 
-    logger = tf.get_logger()
     _registry().update(known)
     logger.addFilter(silence)
+    logger.setLevel(logging.DEBUG)  # some turns are taken with no more than a debug message
     try:
         yield in_turns
     finally:
+        logger.setLevel(level)
         logger.removeFilter(silence)
         for name in known:
             del _registry()[name]

@@ -98,7 +98,7 @@ def make(step: Step, x: tf.Tensor, y: tf.Tensor, gradient: Literal["step", "loss
         found = gradients()
         if gradient == "step":
             _check_calls(len(step.optimizer.calls))
-        return {name: None if value is None else np.asarray(value) for name, value in found.items()}
+        return {name: None if value is None else value.numpy() for name, value in found.items()}
 
     return Subject(
         step,
