@@ -17,7 +17,7 @@ WANTS_NUMBERS = ("MeanSquaredError", "Huber", "MeanAbsoluteError", "LogCosh")
 
 
 def check_overrides(arguments: Sequence[str]) -> None:
-    """What Hydra answers with a traceback: no key before `=`, a number for a group's choice.
+    """What Hydra answers with a traceback: no key before `=`, no name for a group's choice.
 
     Raises:
         UserError: naming the argument.
@@ -29,15 +29,15 @@ def check_overrides(arguments: Sequence[str]) -> None:
         if not key:
             raise UserError(f"{argument}: a key is missing before =")
         choices = sorted(path.stem for path in (CONFIGURATION / key).glob("*.yaml"))
-        if choices and any(_is_number(part) for part in value.split(",")):
+        if choices and any(_is_no_name(part) for part in value.split(",")):
             raise UserError(f"{argument}: choose from {', '.join(choices)}")
 
 
-def _is_number(text: str) -> bool:
+def _is_no_name(text: str) -> bool:
     try:
         float(text)
     except ValueError:
-        return text.lower() in ("true", "false")
+        return text.lower() in ("true", "false", "null")
     return True
 
 

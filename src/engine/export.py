@@ -31,5 +31,6 @@ class Exported(tf.Module):
 def save(model: keras.Model, input_shape: tuple[int, ...], folder: Path) -> None:
     """Write the SavedModel with the signature `serving_default`."""
     exported = Exported(model, input_shape)
-    exported(tf.zeros((1, *input_shape)))
+    # Traced for any number of rows: a call on one row would fix it at one.
+    exported.__call__.get_concrete_function(tf.TensorSpec([None, *input_shape], tf.float32))
     tf.saved_model.save(exported, str(folder), signatures={"serving_default": exported.predict})

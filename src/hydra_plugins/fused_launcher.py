@@ -3,16 +3,23 @@
 Hydra imports this module at every start, so what is heavy is imported where it is used.
 """
 
+import contextlib
+import io
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, filter_overrides, run_job, setup_globals
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+if TYPE_CHECKING:
+    from src.job import Job
 
 
 @dataclass
@@ -30,7 +37,10 @@ ConfigStore.instance().store(
 
 
 class FusedLauncher(Launcher):
-    """Trains groups of jobs in one program each, and the others one by one."""
+    """Trains groups of jobs in one program each, then the others one by one.
+
+    Hydra's callbacks `on_job_start` and `on_job_end` are called for the others alone.
+    """
 
     def __init__(self, max_members: int, force: bool) -> None:
         self.max_members = max_members
@@ -40,6 +50,17 @@ class FusedLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Remember what Hydra hands over."""
+        from src.composition import SweepConfigLoader
+        from src.errors import EXIT_USER_ERROR
+
+        if self.max_members < 1:
+            print(
+                f"error: hydra.launcher.max_members={self.max_members}: give 1 or more",
+                file=sys.stderr,
+            )
+            sys.exit(EXIT_USER_ERROR)  # of an exception Hydra would show the traceback
+        # The sweeper, who holds the same context, composes every job once more with it.
+        hydra_context.config_loader = SweepConfigLoader(hydra_context.config_loader)
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
@@ -48,46 +69,72 @@ class FusedLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run the jobs; what each returned, in their order."""
-        from src import fusion, job
-        from src.errors import CannotFuse, UserError
-
-        if self.max_members < 1:
-            raise UserError(f"hydra.launcher.max_members={self.max_members}: give 1 or more")
         setup_globals()
-        folder = Path(self.config.hydra.sweep.dir)
-        configs = {
-            number: self._compose(number, overrides)
-            for number, overrides in enumerate(job_overrides, start=initial_job_idx)
-        }
-        prepared: list[job.Job] = []
-        for number, composed in configs.items():
-            task = composed.copy()
-            with open_dict(task):
-                del task["hydra"]
-            overrides = filter_overrides(job_overrides[number - initial_job_idx])
-            try:
-                prepared.append(job.prepare(task, list(overrides), folder, number))
-            except UserError:
-                continue  # run alone, it says what is wrong and is recorded as failed
+        numbered = dict(enumerate(job_overrides, start=initial_job_idx))
+        trained = self._train_groups(numbered)
+        return [
+            _returned(overrides, trained[number])
+            if number in trained
+            else self._run(number, overrides)
+            for number, overrides in numbered.items()
+        ]
+
+    def _train_groups(self, numbered: dict[int, Sequence[str]]) -> dict[int, float]:
+        """Train what can train together; the objective of each job that did."""
+        from src import fusion
+        from src.errors import CannotFuse
+
+        said: dict[int, str] = {}
+        prepared = [
+            job
+            for number, overrides in numbered.items()
+            if (job := self._prepare(number, overrides, said)) is not None
+        ]
         trained: dict[int, float] = {}
+        alone: dict[str, list[Job]] = {}
         waiting = fusion.group(prepared, self.max_members)
         while waiting:
             group = waiting.pop(0)
-            names = ", ".join(str(each.number) for each in group.jobs[:8])
-            names += ", ..." if len(group.jobs) > 8 else ""
             if len(group.jobs) == 1:
-                print(f"job {names} trains on its own: {group.reason}", flush=True)
+                alone.setdefault(group.reason, []).extend(group.jobs)
                 continue
-            print(f"jobs {names} train together, {len(group.jobs)} in one program", flush=True)
             try:
-                trained |= fusion.train(group, force=self.force)
+                jobs, factors = fusion.sound(group)
+                _say(jobs, f"are alike: one program for {len(jobs)} members")
+                sys.stdout.write("".join(said[each.number] for each in jobs))
+                trained |= fusion.train(jobs, factors, force=self.force)
             except CannotFuse as refusal:
                 if refusal.members > 1:
                     print(f"they are divided: {refusal}", flush=True)
                     waiting = fusion.group(group.jobs, refusal.members) + waiting
                 else:
-                    print(f"they train one by one: {refusal}", flush=True)
-        return [self._run(number, configs[number], trained) for number in configs]
+                    alone.setdefault(str(refusal), []).extend(group.jobs)
+        for reason, jobs in alone.items():
+            how = "train one by one" if len(jobs) > 1 else "trains on its own"
+            _say(jobs, f"{how}: {reason}")
+        return trained
+
+    def _prepare(self, number: int, overrides: Sequence[str], said: dict[int, str]) -> "Job | None":
+        """The checked job; None for one to be run alone, which says what is wrong with it."""
+        from src import job
+        from src.errors import UserError
+
+        composed = self._compose(number, overrides)
+        HydraConfig.instance().cfg = composed  # for `${hydra:...}`; `set_config` copies all of it
+        task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        output = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(output):
+                prepared = job.prepare(
+                    task,
+                    list(filter_overrides(overrides)),
+                    Path(self.config.hydra.sweep.dir),
+                    number,
+                )
+        except UserError:
+            return None
+        said[number] = output.getvalue()
+        return prepared
 
     def _compose(self, number: int, overrides: Sequence[str]) -> DictConfig:
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
@@ -96,16 +143,24 @@ class FusedLauncher(Launcher):
             composed.hydra.job.num = number
         return composed
 
-    def _run(self, number: int, composed: DictConfig, trained: dict[int, float]) -> JobReturn:
-        """Run a job, or let Hydra book one that has been trained in its group."""
-
-        def known(config: Any) -> float:
-            return trained[number]
-
+    def _run(self, number: int, overrides: Sequence[str]) -> JobReturn:
         return run_job(
             hydra_context=self.hydra_context,
-            task_function=known if number in trained else self.task_function,
-            config=composed,
+            task_function=self.task_function,
+            config=self._compose(number, overrides),
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
+
+
+def _returned(overrides: Sequence[str], objective: float) -> JobReturn:
+    """What Hydra's sweepers are told of a job that was trained in its group."""
+    returned = JobReturn(overrides=overrides, status=JobStatus.COMPLETED)
+    returned.return_value = objective
+    return returned
+
+
+def _say(jobs: "Sequence[Job]", text: str) -> None:
+    names = ", ".join(str(each.number) for each in jobs[:8])
+    names += ", ..." if len(jobs) > 8 else ""
+    print(f"job{'s' if len(jobs) > 1 else ''} {names} {text}", flush=True)

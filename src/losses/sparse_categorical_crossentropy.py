@@ -25,6 +25,8 @@ class SparseCategoricalCrossentropy(keras.losses.Loss):
         reduction: how the rows' losses become one.
     """
 
+    TENSOR_ATTRIBUTES = ("label_smoothing",)  # sweep members may differ in it: src/attributes.py
+
     def __init__(
         self,
         from_logits: bool,
@@ -42,7 +44,7 @@ class SparseCategoricalCrossentropy(keras.losses.Loss):
         of_label = keras.losses.sparse_categorical_crossentropy(
             y_true, y_pred, from_logits=self.from_logits
         )
-        if not self.label_smoothing:
+        if not keras.ops.is_tensor(self.label_smoothing) and not self.label_smoothing:
             return of_label
         if self.from_logits:
             log_probabilities = keras.ops.log_softmax(y_pred, axis=-1)

@@ -174,7 +174,9 @@ class FolderDelivery:
         experiment = store.experiment(self.record.experiment)
         run = store.find_run(experiment, self.record.id) if self._look_for_run else None
         self._look_for_run = True  # from here on the answer to "create" may have been lost
-        own = {ID_TAG: self.record.id, "harness.folder": str(self.folder.resolve())}
+        own = {ID_TAG: self.record.id}
+        if run is None:  # not the folder of a copy that is delivered once more
+            own["harness.folder"] = str(self.folder.resolve())
         if parent:
             own["mlflow.parentRunId"] = parent
         tags, changed_tags = limits.fit(

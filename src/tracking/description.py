@@ -11,7 +11,7 @@ MAX_LENGTH = 8000  # of an MLflow tag
 _VERDICTS = {"FINISHED": "Finished", "FAILED": "**Failed**", "KILLED": "**Stopped before its end**"}
 
 
-def of_run(record: RunRecord, history: History, folder: Path) -> str:
+def of_run(record: RunRecord, history: History, folder: Path, run_id: str) -> str:
     """Markdown for a single run."""
     parts = [_ending(history), _subject(record)]
     if history.mismatch:
@@ -19,7 +19,7 @@ def of_run(record: RunRecord, history: History, folder: Path) -> str:
     table = _metrics_table(history)
     if table:
         parts.append(table)
-    parts.append(_commands(record, history))
+    parts.append(_commands(record, history, run_id))
     parts.append(f"Everything the run wrote is in `{folder.resolve()}`.")
     return "\n\n".join(part for part in parts if part)[:MAX_LENGTH]
 
@@ -125,7 +125,7 @@ def _metrics_table(history: History) -> str:
     return "\n".join(rows) if len(rows) > 2 else ""
 
 
-def _commands(record: RunRecord, history: History) -> str:
+def _commands(record: RunRecord, history: History, run_id: str) -> str:
     lines = []
     command = record.tags.get("command")
     if command:
@@ -136,5 +136,5 @@ def _commands(record: RunRecord, history: History) -> str:
         lines += [f"    python -m src.train resume={record.id}"]
     if history.models:
         lines += ["", "To load its best model:", ""]
-        lines += ['    mlflow.pyfunc.load_model("runs:/<run id>/model")']
+        lines += [f'    mlflow.pyfunc.load_model("runs:/{run_id}/model")']
     return "\n".join(lines)

@@ -26,6 +26,8 @@ def drain(
         called_off: asked now and then whether to stop.
     """
     since = time.monotonic()
+    for gate in pump.gates.values():
+        gate.retry_at = since  # one more attempt, even in the middle of a long pause
     error = ""
     progress = True
     while not error and not called_off():

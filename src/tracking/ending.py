@@ -41,7 +41,7 @@ def deliver_end(
         note = description.of_sweep(record, history, results, best)
         files = _files(problems, lambda: _sweep_files(folder, record, results))
     else:
-        note = description.of_run(record, history, folder)
+        note = description.of_run(record, history, folder, run_id)
         files = _files(problems, lambda: _run_files(folder, record, history))
     for path in files:
         parent = path.relative_to(folder / "artifacts").parent.as_posix()

@@ -78,6 +78,7 @@ class Pump:
     active: dict[Path, FolderDelivery] = field(default_factory=dict)
     waiting: dict[Path, str] = field(default_factory=dict)  # can't be taken on yet, and why
     finished: dict[Path, bool] = field(default_factory=dict)  # whether it was delivered
+    _careful: set[Path] = field(default_factory=set)  # a step at a time, after a failure
     _reported: dict[Path, str] = field(default_factory=dict)  # run ids told
     _sweeps: list[Path] = field(default_factory=list)
     _writers: dict[Path, _Writer] = field(default_factory=dict)
@@ -196,31 +197,49 @@ class Pump:
         self.active.clear()
 
     def _turn(self, folder: Path, delivery: FolderDelivery, gate: Gate) -> bool:
+        """Some steps of one folder, to be made safe together with those of others."""
+        careful = folder in self._careful
+        if careful:
+            self._flush(gate)
         progress = False
         try:
             store = gate.open()
             gate.touched.append(delivery)
-            for _ in range(STEPS):
+            for _ in range(1 if careful else STEPS):
                 result = delivery.advance(store)
                 progress = progress or result != "waiting"
                 if result != "progress":
                     break
         except StoreError as error:
             self._undo(gate)
-            if error.gone and delivery.begin_anew():
-                return True
             if error.permanent:
-                self._drop(folder, delivery, str(error))
-            else:
-                self._fail(gate, [delivery], error)
+                return self._refused(folder, delivery, error)
+            self._fail(gate, [delivery], error)
             return False
         except (JournalDamagedError, OSError, ValueError, KeyError, TypeError) as error:
             self._undo(gate)
-            self._drop(folder, delivery, f"{type(error).__name__}: {error}")
-            return False
+            return self._refused(folder, delivery, error)
         if not progress:
             gate.touched.pop()
+        elif careful:
+            self._flush(gate)
         return progress
+
+    def _refused(self, folder: Path, delivery: FolderDelivery, error: Exception) -> bool:
+        """What to do about a step that can't be taken; False when the folder is dropped.
+
+        The steps before it were taken back with it: they are taken again one by one first.
+        """
+        if isinstance(error, StoreError) and error.gone and delivery.begin_anew():
+            return True
+        if folder not in self._careful:
+            self._careful.add(folder)
+            return True
+        text = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+        self._note(delivery, status="failed", error=text)
+        self.report({"event": "error", "folder": str(folder), "error": text[:1000]})
+        self._finish(folder, delivery, False)
+        return False
 
     def _flush(self, gate: Gate) -> None:
         """Make safe what was delivered; what doesn't become safe is delivered again."""
@@ -257,15 +276,11 @@ class Pump:
         for delivery in deliveries:
             self._note(delivery, error=str(error))
 
-    def _drop(self, folder: Path, delivery: FolderDelivery, error: str) -> None:
-        self._note(delivery, status="failed", error=error)
-        self.report({"event": "error", "folder": str(folder), "error": error[:1000]})
-        self._finish(folder, delivery, False)
-
     def _finish(self, folder: Path, delivery: FolderDelivery, delivered: bool) -> None:
         delivery.close()
         del self.active[folder]
         self._reported.pop(folder, None)
+        self._careful.discard(folder)
         self._writers.pop(folder, None)
         self.finished[folder] = delivered
 

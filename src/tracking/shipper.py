@@ -92,6 +92,7 @@ def main() -> None:
                     importlib.import_module("src.tracking.pictures")
                 elif command == "ship":
                     pump.add(Path(rest[0]))
+                    pump.turn()  # the run is there at once, however busy the training
                 elif command == "watch":
                     pump.watch(Path(rest[0]))
             if command in ("ship", "watch"):

@@ -16,7 +16,7 @@ from typing import Any
 # Before MLflow is imported: short waits, so that a store that hangs is noticed; no code from
 # pickles; no reports to anyone. What the user has set stands, except for pickles.
 for _name, _value in {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

@@ -1,0 +1,192 @@
+"""Stores that fail, processes that die, files that were damaged: nothing is lost or doubled."""
+
+import json
+import shutil
+import sqlite3
+import time
+
+import pytest
+
+from src.tracking import journal, sqlite_rows
+from src.tracking.closing import close
+from src.tracking.drain import drain
+from src.tracking.outstanding import load_delivery
+from src.tracking.pump import Pump
+from src.tracking.sqlite_store import SqliteStore
+from src.tracking.store import Store, StoreError
+from src.tracking.tracker import Tracker
+from tests.tracking.runs import Rows, deliver, exact_updates, write_run
+
+DATASET = {"name": "digits", "digest": "ab" * 32, "source": "made up", "input_shape": [4]}
+
+
+def test_a_lost_answer_to_create_run_makes_no_second_run(outputs, uri, rows, monkeypatch):
+    folder = outputs / "runs" / "a"
+    write_run(folder, uri, artifacts="none")
+    monkeypatch.setattr(sqlite_rows, "KNOWN_SCHEMAS", set())
+    real = Store.create_run
+    answers = []
+
+    def lose(self, *arguments):
+        answers.append(real(self, *arguments))
+        if len(answers) == 1:
+            raise StoreError("connection reset", permanent=False)
+        return answers[-1]
+
+    monkeypatch.setattr(Store, "create_run", lose)
+    assert deliver(folder) == ""
+    assert len(answers) == 1
+    assert len(rows.runs()) == 1
+
+
+def broken_once(real, broken):
+    """`real`, which the first time is carried out but raises."""
+
+    def call(*arguments, **keywords):
+        result = real(*arguments, **keywords)
+        if real not in broken:
+            broken.add(real)
+            raise StoreError("connection cut", permanent=False)
+        return result
+
+    return call
+
+
+CALLS = ("experiment", "create_run", "log", "log_dataset", "upload", "set_status", "flush")
+
+
+@pytest.fixture(params=["rows", "api"])
+def kind(request, monkeypatch):
+    """Both ways to write to SQLite: its tables, and MLflow's interface as for any other store."""
+    if request.param == "rows":
+        return SqliteStore
+    monkeypatch.setattr(sqlite_rows, "KNOWN_SCHEMAS", set())
+    return Store
+
+
+def test_every_call_may_fail_after_it_was_carried_out(outputs, uri, rows, monkeypatch, kind):
+    """Each call on the store commits and then breaks once; the run is the same as ever."""
+    folder = outputs / "runs" / "a"
+    record = write_run(folder, uri, end=None, artifacts="full", dataset=DATASET, params={"p": 1})
+    tracker = Tracker(folder, record)
+    tracker.artifact_path("x.txt").write_text("x")
+    tracker.artifact("x.txt")
+    tracker.end("FINISHED", "", 150, 3)
+    broken: set[object] = set()
+    for name in CALLS:
+        monkeypatch.setattr(kind, name, broken_once(getattr(kind, name), broken))
+    monkeypatch.setattr("src.tracking.pump.FIRST_PAUSE", 0.01)
+    assert deliver(folder) == ""
+    assert len(broken) == len(CALLS)
+    [(run_id, _, status)] = rows.runs()
+    assert status == "FINISHED"
+    assert rows.metrics(run_id, "update/loss") == exact_updates(150)
+    assert len(rows.query("SELECT * FROM inputs WHERE destination_id = ?", run_id)) == 1
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing below catches it."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_every_call_on_the_store_nothing_is_lost_or_doubled(
+    outputs, uri, rows, monkeypatch, when, kind
+):
+    calls, fatal = 0, 0
+
+    def deadly(real):
+        def call(*arguments, **keywords):
+            nonlocal calls
+            calls += 1
+            deadly = calls == fatal
+            if deadly and when == "before":
+                raise Killed
+            result = real(*arguments, **keywords)
+            if deadly:
+                raise Killed
+            return result
+
+        return call
+
+    for name in CALLS:
+        monkeypatch.setattr(kind, name, deadly(getattr(kind, name)))
+    killed = True
+    while killed:
+        calls, fatal, killed = 0, fatal + 1, False
+        folder = outputs / "runs" / str(fatal)
+        record = write_run(folder, uri, end=None, artifacts="none", dataset=DATASET)
+        tracker = Tracker(folder, record)
+        tracker.artifact_path("x.txt").write_text("x")
+        tracker.artifact("x.txt")
+        tracker.end("FINISHED", "", 150, 3)
+        while load_delivery(folder).get("status") != "delivered":
+            pump = Pump(report=lambda event: None)
+            pump.add(folder)
+            try:
+                drain(pump, time.monotonic() + 60, 30, await_writers=False)
+            except Killed:
+                killed = True
+                for gate in pump.gates.values():
+                    if gate.store is not None:
+                        gate.store.abandon()  # as the end of the process would
+            pump.close()
+    assert fatal > 7
+    assert len(rows.runs()) == fatal
+    for run_id, _, status in rows.runs():
+        assert status == "FINISHED"
+        assert rows.metrics(run_id, "update/loss") == exact_updates(150)
+        assert len(rows.query("SELECT * FROM inputs WHERE destination_id = ?", run_id)) == 1
+
+
+def test_a_store_made_anew_gets_everything(outputs, uri, database, prepared_database):
+    folder = outputs / "runs" / "a"
+    record = write_run(folder, uri, end="KILLED", artifacts="none")
+    deliver(folder)
+    other = outputs / "other.db"
+    shutil.copyfile(prepared_database, other)
+    assert deliver(folder, uri=f"sqlite:///{other}") == ""
+    [(run_id, _, status)] = Rows(other).runs()
+    assert status == "KILLED"
+    assert len(Rows(other).metrics(run_id, "update/loss")) == 150
+    with Tracker(folder, record).journal as writer:
+        writer.append("begin", attempt=2, update=150)
+    with sqlite3.connect(other) as connection:
+        for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
+            connection.execute(f"DELETE FROM {table}")
+    assert deliver(folder, uri=f"sqlite:///{other}") == ""
+    [(again, _, _)] = Rows(other).runs()
+    assert again != run_id
+    assert len(Rows(other).metrics(again, "update/loss")) == 150
+
+
+@pytest.mark.parametrize("lost", ["shorter", "other"])
+def test_a_cursor_that_does_not_fit_the_journal_starts_again(outputs, uri, rows, lost):
+    folder = outputs / "runs" / "a"
+    write_run(folder, uri, artifacts="none")
+    deliver(folder)
+    path = folder / journal.FILE_NAME
+    raw = path.read_bytes().splitlines(keepends=True)
+    if lost == "shorter":
+        path.write_bytes(b"".join(raw[:4]))
+        close(folder)
+    else:
+        state = load_delivery(folder)
+        state["cursor"] -= 5
+        (folder / "delivery.json").write_text(json.dumps({**state, "status": "delivering"}))
+    assert deliver(folder) == ""
+    [(run_id, _, _)] = rows.runs()
+    assert rows.metrics(run_id, "update/loss") == exact_updates(150)
+
+
+def test_a_damaged_line_stops_with_its_number_after_what_is_before_it(outputs, uri, rows):
+    folder = outputs / "runs" / "a"
+    write_run(folder, uri, artifacts="none")
+    path = folder / journal.FILE_NAME
+    raw = path.read_bytes().splitlines(keepends=True)
+    raw[3] = b"0" + raw[3][1:]
+    path.write_bytes(b"".join(raw))
+    deliver(folder)
+    assert "line 4" in load_delivery(folder)["error"]
+    [(run_id, _, status)] = rows.runs()
+    assert status == "RUNNING"
+    assert len(rows.metrics(run_id, "update/loss")) == 50
