@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Group:
 def group(jobs: Sequence[Job], max_members: int) -> list[Group]:
     """Divide jobs into groups of at most `max_members` that share a program, in order."""
     differing = attributes.differing_keys([each.config for each in jobs])
+    differing += [key for key in SHARED if len({_flat(each)[key] for each in jobs}) > 1]
     if any(key.partition(".")[0] in attributes.PARTS for key in differing):
         startup.import_tensorflow()  # the parts themselves tell what may be a tensor
     shared: dict[tuple[object, ...], list[Job]] = {}
@@ -55,9 +57,8 @@ def group(jobs: Sequence[Job], max_members: int) -> list[Group]:
             groups.append(Group([each], f"another job goes on with {each.resumed}"))
         else:
             free = (*TENSORS, *attributes.tensor_keys(each.config, differing))
-            values = dict(flatten(each.config.model_dump(by_alias=True)))
-            key = (fingerprint(each.config, without=free), *(values[key] for key in SHARED))
-            shared.setdefault((*key, _update_of(each)), []).append(each)
+            loop = (*(_flat(each)[key] for key in SHARED), _update_of(each))
+            shared.setdefault((fingerprint(each.config, without=free), *loop), []).append(each)
             if each.resumed is not None:
                 taken.add(each.resumed)
     for members in shared.values():
@@ -71,6 +72,10 @@ def group(jobs: Sequence[Job], max_members: int) -> list[Group]:
                 reason = _loneliness(part[0], differing)
             groups.append(Group(part, reason))
     return sorted(groups, key=lambda each: each.jobs[0].number)
+
+
+def _flat(each: Job) -> dict[str, Any]:
+    return dict(flatten(each.config.model_dump(by_alias=True)))
 
 
 def _update_of(each: Job) -> int:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,13 @@ def run(command: Sequence[str], *, expected: int = 0) -> Finished:
     """
     began, clock = time.time(), time.perf_counter()
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, errors="replace"
+        command,
+        check=False,
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     seconds = time.perf_counter() - clock
     if done.returncode != expected:
@@ -67,9 +73,9 @@ def failure(command: Sequence[str], code: int | None, output: str) -> CommandFai
     return CommandFailed(f"`python {words[:200]}` ended with exit code {code}: {last[-600:]}")
 
 
-def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The environment of a measured process: the user's, with TensorFlow's greeting turned off."""
-    return dict(os.environ) | {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"} | (more or {})
+    return dict(os.environ) | {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
 
 
 def last_json(finished: Finished) -> dict[str, Any]:

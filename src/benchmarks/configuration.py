@@ -8,11 +8,11 @@ from src.benchmarks.commands import ROOT
 if str(ROOT / "src") not in sys.path:  # where Hydra looks for hydra_plugins, as in src.train
     sys.path.append(str(ROOT / "src"))
 
-from hydra import compose, initialize_config_dir  # noqa: E402
-from hydra.core.global_hydra import GlobalHydra  # noqa: E402
-from omegaconf import DictConfig  # noqa: E402
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
 
-from src.config import Config, validate  # noqa: E402
+from src.config import Config, validate
 
 
 def composed(overrides: Sequence[str]) -> Config:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from src.data.dataset import Split
 from src.engine import state, suitability, vectorization
@@ -103,7 +104,8 @@ class FusedProgram(Program):
             # Whatever the reason is: a step that can't be traced at all says so again, to the
             # user, when it runs alone.
             lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise CannotFuse(f"it can't be vectorised: {lines[0]}") from error
+            reason = lines[-1 if lines[0].startswith("in user code") else 0].strip()
+            raise CannotFuse(f"it can't be vectorised: {reason}") from error
         if self.compilation.jit == plan.choice.jit:
             self.compilation = Choice(plan.choice.jit, plan.choice.reason)
         if in_turns:
@@ -231,16 +233,19 @@ class FusedProgram(Program):
         """
         count = len(self._variables)
         own, attributes = values[:count], values[count:]
-        mapping = list(zip(self._variables, own, strict=True))
-        with (
-            self._no_assignments(own[0].graph),
-            self._given(attributes),
-            keras.StatelessScope(state_mapping=mapping) as scope,
-        ):
-            result = function()
-        known = {id(variable) for variable in self._variables}
-        if set(scope.state_mapping) - known:
-            raise CannotFuse("it changes a Keras variable that the step's state doesn't name")
+        graph = own[0].graph
+        before = len(graph.get_operations())
+        with self._given(attributes), _Scope(self._variables, own) as scope:
+            try:
+                result = function()
+            except Exception as error:
+                if scope.refusal:  # what follows from it may be any error
+                    raise CannotFuse(scope.refusal) from error
+                raise
+        if any(operation.type in ASSIGNMENTS for operation in graph.get_operations()[before:]):
+            raise CannotFuse("it changes a tf.Variable; make it a keras.Variable in its state")
+        if scope.refusal:
+            raise CannotFuse(scope.refusal)
         after = [scope.get_current_value(variable) for variable in self._variables]
         same = [tf.cast(new, old.dtype) for new, old in zip(after, own, strict=True)]
         return [*same, *attributes], result
@@ -261,11 +266,27 @@ class FusedProgram(Program):
             for (part, name), value in zip(places, before, strict=True):
                 setattr(part, name, value)
 
-    @contextlib.contextmanager
-    def _no_assignments(self, graph: tf.Graph) -> Iterator[None]:
-        """Refuse assignments to a `tf.Variable`: members would share it."""
-        before = len(graph.get_operations())
-        yield
-        made = graph.get_operations()[before:]
-        if any(operation.type in ASSIGNMENTS for operation in made):
-            raise CannotFuse("it changes a tf.Variable; make it a keras.Variable in its state")
+
+class _Scope(keras.StatelessScope):
+    """Within it, variables have the values of a member, and assignments change those.
+
+    Attributes:
+        refusal: why a member would not do what its solo run does; empty when it would.
+    """
+
+    def __init__(self, variables: Sequence[keras.Variable], values: Values) -> None:
+        super().__init__(state_mapping=list(zip(variables, values, strict=True)))
+        self._known = {id(variable) for variable in variables}
+        self._graph = values[0].graph
+        self.refusal = ""
+
+    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
+        """Note an assignment."""
+        variable, value = update
+        if isinstance(value, keras.Variable):
+            value = value.value  # Keras would note the other variable, not its value by now
+        if id(variable) not in self._known:
+            self.refusal = f"it changes {variable.path}, which the step's state doesn't name"
+        elif ops.get_default_graph() is not self._graph:
+            self.refusal = f"it changes {variable.path} inside a tf.cond, a loop or a tf.function"
+        super().add_update((variable, value))

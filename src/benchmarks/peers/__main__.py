@@ -1,8 +1,8 @@
 """Serves one peer: reads requests from standard input, a JSON object a line, and answers each.
 
-    {"request": "load", ...}                    take up a workload; answers {"label"}
-    {"request": "weights"}                      write weights.npz (the harness only)
-    {"request": "train", "epochs", "shuffled"}  answers {"seconds", "loss"}
+{"request": "load", ...}                    take up a workload; answers {"label"}
+{"request": "weights"}                      write weights.npz (the harness only)
+{"request": "train", "epochs", "shuffled"}  answers {"seconds", "loss"}
 """
 
 import importlib

@@ -1,5 +1,6 @@
 """Keras `fit` with the flags that make it fastest on this work."""
 
+from functools import partial
 from itertools import product
 
 from src.benchmarks.peers.fastest import fastest
@@ -16,8 +17,5 @@ def _variant(work: Work, jit: bool, steps: int) -> Fit:
 
 def load(work: Work) -> Fit:
     """The fastest of all combinations."""
-    variants = [
-        lambda jit=jit, steps=steps: _variant(work, jit, steps)
-        for jit, steps in product((True, False), STEPS)
-    ]
+    variants = [partial(_variant, work, jit, steps) for jit, steps in product((True, False), STEPS)]
     return fastest(variants, 1)

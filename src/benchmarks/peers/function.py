@@ -1,5 +1,7 @@
 """The same hand-written loop with its step compiled by `tf.function`, with XLA where that helps."""
 
+from functools import partial
+
 import tensorflow as tf
 
 from src.benchmarks.peers.eager import Eager
@@ -19,4 +21,4 @@ class Function(Eager):
 
 def load(work: Work) -> Function:
     """The faster of the two ways to compile."""
-    return fastest([lambda: Function(work, jit=False), lambda: Function(work, jit=True)], 1)
+    return fastest([partial(Function, work, jit=jit) for jit in (False, True)], 1)

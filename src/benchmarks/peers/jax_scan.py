@@ -21,7 +21,8 @@ class JaxScan:
         x, y = work.arrays()
         flat = iter(work.initial_weights())
         self.weights: Weights = [
-            (jnp.asarray(kernel), jnp.asarray(bias)) for kernel, bias in zip(flat, flat, strict=True)
+            (jnp.asarray(kernel), jnp.asarray(bias))
+            for kernel, bias in zip(flat, flat, strict=True)
         ]
         self.x, self.y = jnp.asarray(x.reshape(len(x), -1)), jnp.asarray(y)
         self.generator = np.random.default_rng(0)

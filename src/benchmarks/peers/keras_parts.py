@@ -10,9 +10,9 @@ from src.targets import call, locate
 def model(work: Work) -> keras.Model:
     """The same model as the harness trains, with the same weights."""
     arguments = {key: value for key, value in work.model.items() if key != "_target_"}
-    offered = {"num_classes": work.num_classes}
-    made = call(locate(work.model["_target_"], "model"), arguments, key="model", offered=offered)
     x, _ = work.arrays()
+    offered = {"num_classes": work.num_classes, "input_shape": x.shape[1:]}
+    made = call(locate(work.model["_target_"], "model"), arguments, key="model", offered=offered)
     made(x[:1])
     made.set_weights(work.initial_weights())
     assert isinstance(made, keras.Model)

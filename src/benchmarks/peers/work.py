@@ -38,7 +38,7 @@ class Work:
         return cls(**values)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """x float32 (rows, *input_shape) and y int32 (rows,) or float32 (rows, classes)."""
+        """The rows: x float32 (rows, *input_shape); y int32 (rows,) or float32 (rows, classes)."""
         return np.load(self.folder / "x.npy"), np.load(self.folder / "y.npy")
 
     def initial_weights(self) -> list[np.ndarray]:

@@ -1,0 +1,1 @@
+"""What a Keras user would run in place of this harness, each as a process of its own."""
