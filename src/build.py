@@ -1,11 +1,13 @@
 """From the configuration to the objects that train: model, optimizer, loss, metrics, step."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
-from src.config import Config
+from src import own_target
+from src.config import Config, Group
 from src.data.dataset import Dataset
 from src.engine.assignment import use_plain_assignments
 from src.errors import UserError
@@ -22,41 +24,34 @@ def build(config: Config, dataset: Dataset, seed: int) -> Step:
     keras.utils.clear_session(free_memory=False)  # the names of layers count from one again
     keras.utils.set_random_seed(seed)
     model = _model(config, dataset)
-    optimizer = _make("optimizer", config.optimizer.target, config.optimizer.arguments)
+    optimizer = _make("optimizer", config.optimizer)
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise UserError(f"optimizer._target_={config.optimizer.target}: it is no Keras optimizer")
     use_plain_assignments(optimizer)
     optimizer.build(model.trainable_variables)
-    loss = _make("loss", config.loss.target, config.loss.arguments)
+    loss = _make("loss", config.loss)
     metrics = {"loss": keras.metrics.Mean(name="loss")}
     metrics |= {name: _metric(name, dataset.labels) for name in config.metrics}
-    step = call(
-        locate(config.step.target, "step._target_"),
-        config.step.arguments,
-        key="step",
-        offered={"model": model, "optimizer": optimizer, "loss": loss, "metrics": metrics},
-    )
+    parts = {"model": model, "optimizer": optimizer, "loss": loss, "metrics": metrics}
+    step = _make("step", config.step, parts)
     if not isinstance(step, Step):
         raise UserError(f"step._target_={config.step.target}: derive it from src.steps.step.Step")
     _try_on_labels(step, dataset)
     return step
 
 
-def _make(key: str, target: str, arguments: Mapping[str, object]) -> object:
-    return call(locate(target, f"{key}._target_"), arguments, key=key)
+def _make(key: str, group: Group, offered: Mapping[str, object] | None = None) -> Any:
+    target = locate(group.target, f"{key}._target_")
+    return call(target, own_target.arguments(key, group, target), key=key, offered=offered)
 
 
 def _model(config: Config, dataset: Dataset) -> keras.Model:
-    model = call(
-        locate(config.model.target, "model._target_"),
-        config.model.arguments,
-        key="model",
-        offered={
-            "input_shape": dataset.input_shape,
-            "num_classes": dataset.num_classes,
-            "classes": dataset.num_classes,  # keras.applications' name for it
-        },
-    )
+    offered = {
+        "input_shape": dataset.input_shape,
+        "num_classes": dataset.num_classes,
+        "classes": dataset.num_classes,  # keras.applications' name for it
+    }
+    model = _make("model", config.model, offered)
     if not isinstance(model, keras.Model):
         raise UserError(f"model._target_={config.model.target}: it makes no keras.Model")
     try:

@@ -11,7 +11,6 @@ import tensorflow as tf
 from src.data.dataset import Dataset, Split
 from src.engine import export, state
 from src.engine.program import Program
-from src.resume import SUMMARY
 from src.run import Run
 
 CONFUSION_MATRIX = "confusion_matrix.json"
@@ -46,25 +45,7 @@ def close(runs: Sequence[Run], program: Program, dataset: Dataset, *, pictures: 
                 _confusion_matrix(runs[member], model, dataset, program.evaluation_batch_size)
             _model(runs[member], model, dataset)
     for run in runs:
-        summarise(run)
         run.close()
-
-
-def summarise(run: Run) -> None:
-    """Write `artifacts/summary.json`: how the run ended and what it reached."""
-    content = {
-        "status": run.status,
-        "reason": run.reason,
-        "update": run.update,
-        "epoch": run.epoch,
-        "objective": run.objective,
-        "objective_value": run.objective_value,
-        "best_epoch": run.best.epoch if run.best else None,
-        "metrics": run.metrics,
-    }
-    path = run.tracker.artifact_path(SUMMARY)
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    run.tracker.artifact(SUMMARY)
 
 
 def _confusion_matrix(run: Run, model: keras.Model, dataset: Dataset, batch_size: int) -> None:

@@ -4,6 +4,7 @@ import copy
 import functools
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
@@ -19,7 +20,7 @@ class SweepConfigLoader(ConfigLoaderImpl):
     copy of it, by Hydra's own function.
     """
 
-    def __init__(self, loader: ConfigLoaderImpl) -> None:
+    def __init__(self, loader: ConfigLoader) -> None:
         super().__init__(config_search_path=loader.get_search_path())
         self._templates: dict[tuple[str, ...], DictConfig] = {}
         self._groups: dict[str, bool] = {}

@@ -74,6 +74,17 @@ class OptimizerConfig(Group):
         return {"learning_rate": self.learning_rate, **super().arguments}
 
 
+class LossConfig(Group):
+    """A loss. What Keras' own losses don't check of their arguments is checked here."""
+
+    @model_validator(mode="after")
+    def _smoothing_is_a_share(self) -> "LossConfig":
+        value = (self.model_extra or {}).get("label_smoothing", 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+            raise ValueError(f"label_smoothing={value}: input should be from 0 to below 1")
+        return self
+
+
 class TrackingConfig(BaseModel):
     """Where the journal is delivered to, and how much of a run is kept there."""
 
@@ -108,7 +119,7 @@ class Config(BaseModel):
     model: Group
     optimizer: OptimizerConfig
     schedule: Group
-    loss: Group
+    loss: LossConfig
     step: Group
     tracking: TrackingConfig
     checkpoint: CheckpointConfig
@@ -135,7 +146,8 @@ def validate(composed: DictConfig) -> Config:
         values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
         config = Config.model_validate(values)
     except OmegaConfBaseException as error:
-        raise UserError(str(error).splitlines()[0]) from error
+        key = f"{error.full_key}: " if error.full_key else ""
+        raise UserError(f"{key}{str(error).splitlines()[0]}") from error
     except ValidationError as error:
         raise UserError(validation_message(error)) from error
     _check_between_keys(config)

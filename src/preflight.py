@@ -67,6 +67,13 @@ def check_labels(config: Config, dataset: Dataset) -> None:
             f"loss: {loss} compares numbers, {name} has integer class labels; "
             "add data.labels=one_hot or use loss=sparse_categorical_crossentropy"
         )
+    for metric in config.metrics:
+        wanted = ("integer",) if "sparse" in metric else ("one_hot", "soft")
+        if "categorical" in metric and labels not in wanted:
+            raise UserError(
+                f"metrics={metric}: it needs {' or '.join(wanted)} labels, {name} has {labels} ones"
+                + ("" if labels == "real" else "; metrics=[accuracy] takes either")
+            )
     if "accuracy" in config.metrics and labels == "real":
         raise UserError(
             f"metrics: accuracy needs classes, {name} has real-valued labels; "

@@ -36,6 +36,11 @@ def find(config: Config, outputs: Path) -> Path | None:
     wanted = str(wanted)
     folder = Path(wanted).expanduser()
     if (folder / FILE_NAME).is_file():
+        if RunRecord.load(folder).kind == "sweep":
+            raise UserError(
+                f"resume={wanted}: that is a sweep; name one of its numbered folders, or give the "
+                "sweep's command with resume=auto"
+            )
         return folder.absolute()
     runs = list(_runs(outputs))
     for run in runs:
@@ -51,11 +56,8 @@ def find(config: Config, outputs: Path) -> Path | None:
 
 def overrides_of(folder: Path) -> list[str]:
     """The overrides of the command that started the run in `folder`."""
-    try:
-        overrides = yaml.safe_load((folder / OVERRIDES_FILE).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"resume: {folder / OVERRIDES_FILE} can't be read: {error}") from error
-    return [str(override) for override in overrides or []]
+    overrides = _yaml(folder / OVERRIDES_FILE, list)
+    return [str(override) for override in overrides]
 
 
 def merged_overrides(folder: Path, command: Sequence[str]) -> list[str]:
@@ -69,10 +71,7 @@ def check_same(config: Config, folder: Path) -> None:
     Raises:
         UserError: naming the first key that decides what is computed and differs.
     """
-    try:
-        stored: dict[str, Any] = yaml.safe_load((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"resume: {folder / CONFIG_FILE} can't be read: {error}") from error
+    stored = _yaml(folder / CONFIG_FILE, dict)
     before, now = dict(flatten(stored)), dict(flatten(config.model_dump(by_alias=True)))
     for key in sorted(before.keys() | now.keys()):
         if not key.startswith(MAY_CHANGE) and before.get(key) != now.get(key):
@@ -80,6 +79,17 @@ def check_same(config: Config, folder: Path) -> None:
                 f"{key}: the run in {folder.name} has {before.get(key)}, this command "
                 f"{now.get(key)}; a resumed run keeps what decides its result (epochs may grow)"
             )
+
+
+def _yaml(path: Path, kind: type) -> Any:
+    """The content of a file that a run wrote; UserError when it is not of that kind."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"resume: {path} can't be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, kind):
+        raise UserError(f"resume: {path} is not what a run writes: a {kind.__name__} is missing")
+    return content
 
 
 def _runs(outputs: Path) -> Iterator[Path]:

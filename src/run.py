@@ -1,5 +1,6 @@
 """One run while it trains: what it has reached, and where that is recorded."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import numpy as np
 from src import ranking
 from src.engine.checkpoint import Checkpoint, CheckpointError, Checkpoints
 from src.engine.state import State
+from src.resume import SUMMARY
 from src.tracking.tracker import Status, Tracker
 
 
@@ -122,11 +124,28 @@ class Run:
             return math.nan
         return self.objective_value
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """How the run ended and what it reached; kept as the artifact `summary.json`."""
+        return {
+            "status": self.status,
+            "reason": self.reason,
+            "update": self.update,
+            "epoch": self.epoch,
+            "objective": self.objective,
+            "objective_value": self.objective_value,
+            "best_epoch": self.best.epoch if self.best else None,
+            "metrics": self.metrics,
+        }
+
     def close(self) -> None:
         """Write how the run ended; nothing is recorded after it."""
         self.end("FAILED", "it was left without an end")
         self.closed = True
         assert self.status is not None
+        path = self.tracker.artifact_path(SUMMARY)
+        path.write_text(json.dumps(self.summary, indent=1) + "\n", encoding="utf-8")
+        self.tracker.artifact(SUMMARY)
         self.tracker.end(self.status, self.reason, self.update, self.epoch)
 
     def abort(self, reason: str) -> None:

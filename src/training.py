@@ -20,7 +20,7 @@ from src.errors import UserError
 from src.fit import fit
 from src.interruption import Interrupted, Interruption
 from src.job import CONFIG_ARTIFACT, Job, claim
-from src.resume import CONFIG_FILE
+from src.resume import CONFIG_FILE, SUMMARY
 from src.run import Run
 from src.tracking.shipping import ShipperProcess
 
@@ -107,6 +107,7 @@ def start(
     )
     if checkpoint is not None:
         run.resume(checkpoint)
+    tracker.artifact_path(SUMMARY).unlink(missing_ok=True)  # of the attempt before this one
     tracker.begin(run.update)
     if job.artifacts != "none" and tracker.journal.attempts == 1:
         shutil.copyfile(tracker.folder / CONFIG_FILE, tracker.artifact_path(CONFIG_ARTIFACT))
@@ -133,6 +134,9 @@ def restore(job: Job, program: Program, member: int) -> Checkpoint | None:
     if checkpoint is None:
         return None
     try:
+        missing = program.snapshot().keys() - checkpoint.last.keys()
+        if missing:
+            raise ValueError(f"it lacks {min(missing)}")
         program.restore(checkpoint.last, member)
     except ValueError as error:
         raise UserError(f"resume: {checkpoint.folder} is of another model: {error}") from error

@@ -42,7 +42,7 @@ def test_none_is_no_weight_decay(configured):
     made = [configured(f"optimizer.weight_decay={value}") for value in ("null", "0.2")]
     found = attributes.tensor_values(made, keys(*made))
     assert list(found) == ["optimizer.weight_decay"]
-    np.testing.assert_array_equal(found["optimizer.weight_decay"], np.float32([0, 0.2]))
+    np.testing.assert_array_equal(found["optimizer.weight_decay"], np.array([0, 0.2], np.float32))
 
 
 @pytest.mark.usefixtures("tensorflow")

@@ -1,7 +1,5 @@
 """Jobs composed quickly are those that Hydra composes."""
 
-from typing import Any
-
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException

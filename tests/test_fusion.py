@@ -153,7 +153,7 @@ def test_wrong_values_of_attributes_are_left_out(jobs):
 
 def test_less_than_two_sound_jobs_are_no_group(jobs):
     made = jobs("seed=0", ["schedule=cosine", "schedule.final_factor=2"])
-    with pytest.raises(CannotFuse, match="schedule.final_factor=2"):
+    with pytest.raises(CannotFuse, match=r"schedule\.final_factor=2"):
         fusion.sound(Group(made))
 
 

@@ -113,7 +113,7 @@ def test_a_child_equals_the_same_command_on_its_own(multirun, trained, journal_o
     [
         ("optimizer.learning_rate=0.1,1e30,0.01", r"the loss became (inf|nan) at update \d"),
         ("optimizer.learning_rate=0.1,-1,0.01", r"optimizer\.learning_rate=-1"),
-        ("model.hidden=[3],[0],[4]", r"model\.hidden"),
+        pytest.param("model.hidden=[3],[0],[4]", r"model\.hidden", marks=pytest.mark.slow),
     ],
 )
 def test_a_failing_job_does_not_end_the_others_and_the_exit_code_says_so(

@@ -51,7 +51,9 @@ def _direction(line: Line) -> str:
 def _panel(axis, drawn: Sequence[tuple[Result, Line]]) -> None:  # type: ignore[no-untyped-def]
     for position, (result, line) in enumerate(drawn):
         figure = line.judged
-        axis.barh(position, figure.median, color=COLOURS[result.reached(line)], height=0.6)
+        # From 1, where both are equal, to either side.
+        colour = COLOURS[result.reached(line)]
+        axis.barh(position, figure.median - 1, left=1, color=colour, height=0.6)
         axis.hlines(position, figure.low, figure.high, color="black", linewidth=1.2)
         if line.target is not None:
             axis.vlines(

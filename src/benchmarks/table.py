@@ -50,7 +50,9 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def cells(result: Result, line: Line) -> tuple[str, ...]:
     """A line as the texts of its columns."""
-    reached = result.reached(line)
+    said = SAID[result.reached(line)]
+    if line.reached is False and result.reached(line):
+        said = "the other is"  # one of these lines suffices
     return (
         line.what,
         show(line.ours),
@@ -58,7 +60,7 @@ def cells(result: Result, line: Line) -> tuple[str, ...]:
         show(line.theirs) if line.theirs else "",
         show(line.judged) if line.theirs else "",
         show_target(line.target, line.judged.unit) if line.target else "",
-        SAID[reached] if line.same else "NOT THE SAME WORK",
+        said if line.same else "NOT THE SAME WORK",
     )
 
 

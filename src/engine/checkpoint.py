@@ -77,9 +77,16 @@ class Checkpoints:
             manifest = {"format": FORMAT, "update": update, "files": files, "progress": progress}
             _write(aside / MANIFEST, _sealed(manifest))
             _flush_folder(aside)
+            replaced = self.folder / f".{target.name}.replaced"
+            shutil.rmtree(replaced, ignore_errors=True)
             if target.exists():  # the same update again, after a resume
-                shutil.rmtree(target)
-            aside.rename(target)
+                target.rename(replaced)
+            try:
+                aside.rename(target)
+            except OSError:
+                if replaced.exists():
+                    replaced.rename(target)
+                raise
             _flush_folder(self.folder)
         except OSError as error:
             shutil.rmtree(aside, ignore_errors=True)
@@ -168,10 +175,11 @@ def _unsealed(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: it is not a manifest") from error
-    if manifest.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: format {manifest.get('format')}, this version reads {FORMAT}"
-        )
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: it is not of format {FORMAT}, which this version reads")
+    kinds = {"update": int, "files": dict, "progress": dict}
+    if any(not isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
+        raise CheckpointError(f"{path}: it is not a manifest")
     return manifest
 
 

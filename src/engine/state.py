@@ -54,7 +54,7 @@ def sha256(state: Mapping[str, np.ndarray]) -> str:
     """The digest over (name, dtype, shape, bytes) of each value in order of name."""
     digest = hashlib.sha256()
     for name in sorted(state):
-        value = np.ascontiguousarray(state[name])
+        value = np.asarray(state[name], order="C")
         digest.update(f"{name}|{value.dtype.str}|{value.shape}|".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()

@@ -120,7 +120,8 @@ class FusedLauncher(Launcher):
         from src.errors import UserError
 
         composed = self._compose(number, overrides)
-        HydraConfig.instance().cfg = composed  # for `${hydra:...}`; `set_config` copies all of it
+        # For `${hydra:...}`; Hydra's own `set_config` would copy all of it.
+        HydraConfig.instance().cfg = composed  # type: ignore[assignment]
         task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         output = io.StringIO()
         try:

@@ -110,6 +110,12 @@ def same_state(found, expected, tolerance):
         np.testing.assert_allclose(value, expected[name], rtol=0, atol=atol, err_msg=name)
 
 
+def quick_and_slow(names, quick):
+    """Parameters of which all but the quick ones are marked as slow."""
+    marks = {name: () if name in quick else (pytest.mark.slow,) for name in names}
+    return [pytest.param(name, marks=marks[name]) for name in names]
+
+
 def test_the_choices_are_those_of_conf():
     assert {path.stem for path in Path("conf/loss").glob("*.yaml")} == LOSSES.keys()
     assert {path.stem for path in Path("conf/model").glob("*.yaml")} <= MODELS.keys()
@@ -167,7 +173,7 @@ def with_values(configs, part, values):
     ]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", quick_and_slow(OPTIMIZERS, {"sgd", "adamw", "muon"}))
 def test_members_may_differ_in_weight_decay(configs, name):
     first = 0.0 if name in ("adamw", "muon") else None
     made = configs(f"optimizer={name}", *MODELS["linear"])
@@ -203,7 +209,7 @@ def test_a_kept_program_takes_other_values_of_its_attributes(configs):
 HOT = np.inf  # a learning rate that makes the weights overflow
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", quick_and_slow(MODELS, {"mlp", "cnn_dropout"}))
 def test_a_member_that_fails_leaves_its_neighbours_alone(configs, name):
     made = configs("optimizer=momentum", *MODELS[name])
     dataset, _ = load_data(made[0])
@@ -229,6 +235,7 @@ def test_a_frozen_member_keeps_its_state(configs):
 
 
 # -- the members' states
+
 
 @pytest.fixture
 def small(configs):
@@ -390,9 +397,9 @@ def make_step(kind=Standard, **arguments):
     return kind(model, optimizer, loss, {"loss": keras.metrics.Mean(name="loss")}, **arguments)
 
 
-def fuse(step, members=2, **options):
+def fuse(step, members=2, **options: Any):
     states = [state.snapshot(step)] * members
-    return FusedProgram(step, states, ROWS, 4, 6, **({"jit": False, "evaluated": [ROWS]} | options))
+    return FusedProgram(step, states, ROWS, 4, 6, jit=False, evaluated=[ROWS], **options)
 
 
 UNNAMED = "it changes .*, which the step's state doesn't name"
@@ -414,15 +421,13 @@ def test_what_would_differ_from_solo_runs_is_refused(kind, variable, reason):
     assert refusal.value.members < 2
 
 
-@pytest.mark.parametrize(
-    "argument", ["ema_overwrite_frequency=3", "gradient_accumulation_steps=2"]
-)
+@pytest.mark.parametrize("argument", ["ema_overwrite_frequency=3", "gradient_accumulation_steps=2"])
 def test_assignments_that_depend_on_a_condition_are_refused(configs, argument):
     """Solo they work; a member's tensors can't be changed in a branch of a graph."""
     overrides = ["+optimizer.use_ema=true", f"+optimizer.{argument}"]
     made = configs(*overrides, *MODELS["linear"])
     dataset, _ = load_data(made[0])
-    with pytest.raises(CannotFuse, match="it changes .* inside a tf.cond"):
+    with pytest.raises(CannotFuse, match=r"it changes .* inside a tf\.cond"):
         programs.compiled(made, dataset)
 
 
@@ -505,7 +510,7 @@ def test_large_matrix_products_are_fused_by_force_alone(monkeypatch):
 def test_members_that_need_more_than_the_memory(monkeypatch):
     fuse(make_step(), members=8)
     monkeypatch.setattr(suitability, "free_memory", lambda: 10_000)
-    with pytest.raises(CannotFuse, match="8 members need 0.0 GiB, more than 50%") as refusal:
+    with pytest.raises(CannotFuse, match=r"8 members need 0\.0 GiB, more than 50%") as refusal:
         fuse(make_step(), members=8)
     assert 2 <= refusal.value.members < 8
     fuse(make_step(), members=refusal.value.members)

@@ -53,15 +53,3 @@ def test_seeds_decide_weights_order_and_dropout_and_the_split_has_its_own(
     assert len(set(digests.values())) == 3
     assert losses[()] != losses[("seed=1",)]
     assert losses[()] != losses[("data.seed=1",)]
-
-
-def test_how_fast_the_machine_is_changes_nothing(train_in, tmp_path, journal_of, monkeypatch):
-    """Time decides how many updates a call makes, never what they compute."""
-    from src import fit
-
-    given = ("epochs=2", "model.dropout=0.4")
-    digests = set()
-    for name, seconds in (("a", 1e-12), ("b", 1e6)):
-        monkeypatch.setattr(fit, "CALL_SECONDS", seconds)
-        digests.add(journal_of(train_in(tmp_path / name, *given).folder).tags["state_sha256"])
-    assert len(digests) == 1
