@@ -4,6 +4,7 @@ VENV := .venv
 OUTPUTS := outputs
 PORT := 5000
 ARGS :=
+WORKERS := 2  # test processes, of a gigabyte each
 
 python := $(VENV)/bin/python
 installed := $(VENV)/installed.lock
@@ -26,11 +27,11 @@ train: setup  ## train; ARGS="optimizer=adam epochs=5" overrides the configurati
 	@$(python) -m src.train $(ARGS)
 
 test: setup  ## the tests, except the slow ones; ARGS="-k name" goes to pytest
-	@$(python) -m pytest -m "not slow" $(ARGS)
+	@$(python) -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
 
 # pytest's exit code 5: no test is marked slow, or none that ARGS selects.
 test-slow: setup  ## the tests that need minutes, a browser or a data set
-	@$(python) -m pytest -m slow $(ARGS) || test $$? -eq 5
+	@$(python) -m pytest -n $(WORKERS) --dist loadfile -m slow $(ARGS) || test $$? -eq 5
 
 lint: setup  ## ruff's rules, ruff's format, mypy's types
 	@$(python) -m ruff check
