@@ -11,6 +11,7 @@ from src.config import Config, Group
 from src.data.dataset import Dataset
 from src.engine.assignment import use_plain_assignments
 from src.errors import UserError
+from src.preflight import check_metric
 from src.steps.step import Step
 from src.targets import call, locate, suggest
 
@@ -73,6 +74,7 @@ def _model(config: Config, dataset: Dataset) -> keras.Model:
 
 
 def _metric(name: str, labels: str) -> keras.metrics.Metric:
+    check_metric(name, labels)
     if name == "accuracy":
         name = "sparse_categorical_accuracy" if labels == "integer" else "categorical_accuracy"
     try:

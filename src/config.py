@@ -81,7 +81,7 @@ class LossConfig(Group):
     def _smoothing_is_a_share(self) -> "LossConfig":
         value = (self.model_extra or {}).get("label_smoothing", 0.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-            raise ValueError(f"label_smoothing={value}: input should be from 0 to below 1")
+            raise ValueError(f"label_smoothing={value}: input should be 0 or more and less than 1")
         return self
 
 
@@ -147,7 +147,8 @@ def validate(composed: DictConfig) -> Config:
         config = Config.model_validate(values)
     except OmegaConfBaseException as error:
         key = f"{error.full_key}: " if error.full_key else ""
-        raise UserError(f"{key}{str(error).splitlines()[0]}") from error
+        text = str(error).splitlines()[0]
+        raise UserError(f"{key}{text[0].lower()}{text[1:]}") from error
     except ValidationError as error:
         raise UserError(validation_message(error)) from error
     _check_between_keys(config)

@@ -117,7 +117,7 @@ def sound(members: Group) -> tuple[list[Job], np.ndarray]:
             factor = job.load_data(each.config)[1]
             if differing:
                 attributes.check(each.config)
-        except UserError as error:
+        except Exception as error:  # run alone, it is told and recorded
             wrong = str(error)
             continue
         jobs.append(each)

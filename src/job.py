@@ -19,7 +19,7 @@ from src.data.load import load
 from src.identity import fingerprint
 from src.schedules.rates import learning_rate_factors
 from src.tracking.record import RunRecord
-from src.tracking.tracker import Tracker
+from src.tracking.tracker import SUMMARY, Tracker
 
 CONFIG_ARTIFACT = "config.yaml"
 
@@ -165,6 +165,6 @@ def record_failure(
     tracker = Tracker(folder, record, warn=warn)
     tracker.begin()
     summary = {"status": "FAILED", "reason": str(error)}
-    tracker.artifact_path(resume.SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
-    tracker.artifact(resume.SUMMARY)
+    tracker.artifact_path(SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
+    tracker.artifact(SUMMARY)
     tracker.end("FAILED", str(error))

@@ -68,16 +68,25 @@ def check_labels(config: Config, dataset: Dataset) -> None:
             "add data.labels=one_hot or use loss=sparse_categorical_crossentropy"
         )
     for metric in config.metrics:
-        wanted = ("integer",) if "sparse" in metric else ("one_hot", "soft")
-        if "categorical" in metric and labels not in wanted:
-            raise UserError(
-                f"metrics={metric}: it needs {' or '.join(wanted)} labels, {name} has {labels} ones"
-                + ("" if labels == "real" else "; metrics=[accuracy] takes either")
-            )
+        check_metric(metric, labels)
     if "accuracy" in config.metrics and labels == "real":
         raise UserError(
             f"metrics: accuracy needs classes, {name} has real-valued labels; "
             "use for example metrics=[mean_absolute_error]"
+        )
+
+
+def check_metric(metric: str, labels: str) -> None:
+    """Whether one of Keras' metrics for classes fits the labels; Keras itself would broadcast.
+
+    Raises:
+        UserError: naming the metric.
+    """
+    wanted = ("integer",) if "sparse" in metric else ("one_hot", "soft")
+    if "categorical" in metric and labels not in wanted:
+        hint = "" if labels == "real" else "; metrics=[accuracy] takes either"
+        raise UserError(
+            f"metrics={metric}: it needs {' or '.join(wanted)} labels, not {labels} ones{hint}"
         )
 
 

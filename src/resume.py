@@ -12,12 +12,11 @@ from src.errors import UserError
 from src.identity import FREE, fingerprint
 from src.tracking.outstanding import load_delivery
 from src.tracking.record import FILE_NAME, RunRecord
-from src.tracking.tracker import ARTIFACTS
+from src.tracking.tracker import ARTIFACTS, SUMMARY
 
 FINGERPRINT_TAG = "harness.config"
 OVERRIDES_FILE = "overrides.yaml"
 CONFIG_FILE = "config.yaml"
-SUMMARY = "summary.json"  # among the artifacts: how a run ended
 # A run that goes on may be trained for longer.
 MAY_CHANGE = (*FREE, "epochs")
 
@@ -88,7 +87,7 @@ def _yaml(path: Path, kind: type) -> Any:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"resume: {path} can't be read: {str(error).splitlines()[0]}") from error
     if not isinstance(content, kind):
-        raise UserError(f"resume: {path} is not what a run writes: a {kind.__name__} is missing")
+        raise UserError(f"resume: {path} can't be read: it holds no {kind.__name__}")
     return content
 
 

@@ -12,8 +12,7 @@ import numpy as np
 from src import ranking
 from src.engine.checkpoint import Checkpoint, CheckpointError, Checkpoints
 from src.engine.state import State
-from src.resume import SUMMARY
-from src.tracking.tracker import Status, Tracker
+from src.tracking.tracker import SUMMARY, Status, Tracker
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from src.errors import UserError
 from src.fit import fit
 from src.interruption import Interrupted, Interruption
 from src.job import CONFIG_ARTIFACT, Job, claim
-from src.resume import CONFIG_FILE, SUMMARY
+from src.resume import CONFIG_FILE
 from src.run import Run
 from src.tracking.shipping import ShipperProcess
+from src.tracking.tracker import SUMMARY
 
 CHECKPOINTS = "checkpoints"
 MODEL_SUMMARY = "model_summary.txt"

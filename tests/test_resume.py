@@ -10,6 +10,7 @@ from src import resume
 from src.errors import UserError
 from src.identity import fingerprint
 from src.tracking.record import RunRecord
+from src.tracking.tracker import SUMMARY
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def make_run(configured):
         (folder / resume.OVERRIDES_FILE).write_text(yaml.safe_dump(list(overrides)))
         if status:
             (folder / "artifacts").mkdir()
-            (folder / "artifacts" / resume.SUMMARY).write_text(json.dumps({"status": status}))
+            (folder / "artifacts" / SUMMARY).write_text(json.dumps({"status": status}))
         if mlflow_id:
             (folder / "delivery.json").write_text(json.dumps({"run_id": mlflow_id}))
         return folder
@@ -148,5 +149,5 @@ def test_a_configuration_that_cannot_be_read_is_named(configured, tmp_path, cont
 def test_the_summary_of_a_run_that_was_killed_is_empty(tmp_path, content, expected):
     if content is not None:
         (tmp_path / "artifacts").mkdir()
-        (tmp_path / "artifacts" / resume.SUMMARY).write_text(content)
+        (tmp_path / "artifacts" / SUMMARY).write_text(content)
     assert resume.summary_of(tmp_path) == expected

@@ -68,18 +68,20 @@ class Checkpoints:
         tensors = {LAST: safetensors.numpy.save(last)}
         if best is not None:
             tensors[BEST] = safetensors.numpy.save(best)
+        files = {name: _digest(content) for name, content in tensors.items()}
+        if self._holds(target, files, progress):
+            return target  # the same update again, after a resume
         try:
             shutil.rmtree(aside, ignore_errors=True)  # of a killed process that had this one's id
             aside.mkdir(parents=True)
             for name, content in tensors.items():
                 _write(aside / name, content)
-            files = {name: _digest(content) for name, content in tensors.items()}
             manifest = {"format": FORMAT, "update": update, "files": files, "progress": progress}
             _write(aside / MANIFEST, _sealed(manifest))
             _flush_folder(aside)
             replaced = self.folder / f".{target.name}.replaced"
             shutil.rmtree(replaced, ignore_errors=True)
-            if target.exists():  # the same update again, after a resume
+            if target.exists():  # the same update, damaged or of a run that isn't deterministic
                 target.rename(replaced)
             try:
                 aside.rename(target)
@@ -109,6 +111,15 @@ class Checkpoints:
                 shutil.rmtree(damaged, ignore_errors=True)
                 folder.rename(damaged)
         return None
+
+    def _holds(self, target: Path, files: dict[str, Any], progress: dict[str, Any]) -> bool:
+        """Whether `target` is this very checkpoint, whole."""
+        try:
+            load(target)
+            manifest = _unsealed(target / MANIFEST)
+        except CheckpointError:
+            return False
+        return manifest["files"] == files and manifest["progress"] == progress
 
     def _numbered(self) -> list[Path]:
         if not self.folder.is_dir():

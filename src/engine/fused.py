@@ -6,7 +6,9 @@ values. Stacked along a first axis, the values of all members go through it at o
 random streams, the learning rate at each update, and the attributes that `src.attributes` names.
 
 A member equals its solo run to rounding: the sums inside a matrix product are taken in another
-order, and a program may be compiled by XLA whose solo runs are not; nothing else differs.
+order, and a program may be compiled by XLA whose solo runs are not; nothing else differs. Measured
+on the digits with conf's defaults, relative to the solo run: losses within 1e-6 over 60 updates
+with every model and optimizer, over 600 within 2e-6, with Muon 3e-5.
 """
 
 import contextlib

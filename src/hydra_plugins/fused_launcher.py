@@ -117,7 +117,6 @@ class FusedLauncher(Launcher):
     def _prepare(self, number: int, overrides: Sequence[str], said: dict[int, str]) -> "Job | None":
         """The checked job; None for one to be run alone, which says what is wrong with it."""
         from src import job
-        from src.errors import UserError
 
         composed = self._compose(number, overrides)
         # For `${hydra:...}`; Hydra's own `set_config` would copy all of it.
@@ -132,7 +131,7 @@ class FusedLauncher(Launcher):
                     Path(self.config.hydra.sweep.dir),
                     number,
                 )
-        except UserError:
+        except Exception:  # run alone, it is told and recorded
             return None
         said[number] = output.getvalue()
         return prepared

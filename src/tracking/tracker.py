@@ -15,6 +15,7 @@ from src.tracking.record import RunRecord
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 ARTIFACTS = "artifacts"
+SUMMARY = "summary.json"  # among the artifacts: how a run ended and what it reached
 
 
 class Tracker:

@@ -177,7 +177,8 @@ def killed_while_saving(folder: Path, call: str, number: int) -> int:
         ("rename", 1, 5),
         ("fsync", 4, 10),
         ("rmtree", 1, 5),
-        ("rmtree", 2, 10),
+        ("rmtree", 2, 5),
+        ("rmtree", 3, 10),
     ],
 )
 def test_killed_between_any_two_calls_a_whole_checkpoint_is_the_newest(

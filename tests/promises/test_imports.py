@@ -19,7 +19,7 @@ LAYERS = [
     {"benchmarks", "tape"},
     {"execution", "job", "training", "fusion", "sweep"},
     {"fit", "build", "closing", "programs"},
-    {"report", "resume", "naming", "preflight", "interruption", "attributes"},
+    {"report", "resume", "naming", "preflight", "interruption", "attributes", "own_target"},
     {"run"},
     {"engine"},
     {"steps", "models", "losses"},

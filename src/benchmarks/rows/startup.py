@@ -17,7 +17,7 @@ HYDRA_ERROR = 1  # its exit code for a wrong key
 
 def _first_update(bench: Bench) -> list[Line]:
     _compile_bytecode()
-    data = ("data=random", "data=digits")
+    data = ["data=random"] if bench.settings.quick else ["data=random", "data=digits"]
 
     def import_tensorflow() -> float:
         return commands.run(python("-c", IMPORT)).seconds
