@@ -75,6 +75,8 @@ def _run_child(
     folder = sweep_folder / str(number)
     try:
         job = prepare(composed, overrides, sweep_folder, number)
+        if job.resumed is not None:
+            naming.point_to(job.resumed, folder)
         finished = _train(job, None)
     except Interrupted as interrupted:
         sys.exit(interrupted.exit_code)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from src import attributes, job, report, startup
+from src import attributes, job, naming, report, startup
 from src.config import flatten
 from src.console import warn
 from src.errors import CannotFuse, UserError
@@ -144,6 +144,9 @@ def train(jobs: Sequence[Job], factors: np.ndarray, *, force: bool) -> dict[int,
         startup.import_tensorflow()
         from src import training  # needs TensorFlow
 
+        for each in jobs:
+            if each.resumed is not None and each.sweep is not None:
+                naming.point_to(each.resumed, each.sweep / str(each.number))
         runs = training.train(jobs, dataset, factors, None, force=force)
     except Interrupted as interrupted:
         sys.exit(interrupted.exit_code)

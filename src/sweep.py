@@ -20,7 +20,7 @@ from src import naming, preflight, provenance, ranking, report, resume
 from src.config import Config, flatten, validate
 from src.console import warn
 from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
-from src.tracking.record import FILE_NAME, RunRecord
+from src.tracking.record import RunRecord
 from src.tracking.shipping import ShipperProcess
 from src.tracking.tracker import Tracker
 
@@ -135,11 +135,12 @@ def abandon(reason: str) -> None:
 def gather(folder: Path, keys: list[str], objective: str) -> dict[str, Any]:
     """The results of a sweep's children, from their folders."""
     rows = []
-    children = [
-        path for path in folder.iterdir() if path.name.isdigit() and (path / FILE_NAME).exists()
-    ]
+    children = (path for path in folder.iterdir() if path.name.isdigit())
     for child in sorted(children, key=lambda path: int(path.name)):
-        record, summary = RunRecord.load(child), resume.summary_of(child)
+        run = naming.run_of(child)
+        if run is None:
+            continue
+        record, summary = RunRecord.load(run), resume.summary_of(run)
         value = summary.get("objective_value")
         rows.append(
             {

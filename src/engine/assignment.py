@@ -3,6 +3,7 @@
 import types
 
 import keras
+from keras.src.backend.tensorflow.optimizer import TFOptimizer
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 
 # Keras' TensorFlow optimizers replace these by versions that go through tf.distribute, which takes
@@ -21,4 +22,6 @@ PLAIN = (
 def use_plain_assignments(optimizer: keras.optimizers.Optimizer) -> None:
     """Give an optimizer the plain assignments; must precede its `build`."""
     for name in PLAIN:
+        if getattr(type(optimizer), name) is not getattr(TFOptimizer, name):
+            continue  # an optimizer's own rule, such as Muon's two weight decays
         setattr(optimizer, name, types.MethodType(getattr(BaseOptimizer, name), optimizer))
