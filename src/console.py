@@ -126,7 +126,13 @@ class LiveConsole(Console):
 
     def show_epoch(self, epoch: int, metrics: Sequence[Mapping[str, float]], rate: float) -> None:
         """Show the epoch's metrics beside the bar."""
-        self._progress.update(self._task, values=describe(metrics[0]), rate=rate)
+        # Short: in a narrow terminal the epoch and the time left must stay visible.
+        shown = [
+            f"{name.removeprefix('val/')} {value:.3f}"
+            for name, value in metrics[0].items()
+            if name.startswith("val/")
+        ]
+        self._progress.update(self._task, values=" ".join(["val", *shown]), rate=rate)
 
     def write(self, line: str) -> None:
         """Print one line above the bar."""

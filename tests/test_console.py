@@ -89,7 +89,7 @@ def test_the_live_bar_moves_with_the_updates_and_shows_the_metrics(monkeypatch):
         assert task.completed == 2
         shown.updated(3, losses(3.0, 4.0, 5.0))
         shown.epoch_done(1, [{"val/loss": 1.25}])
-        assert (task.completed, task.fields["values"]) == (5, "val/loss 1.2500")
+        assert (task.completed, task.fields["values"]) == (5, "val loss 1.250")
         shown.updated(6, losses(6.0))
         assert (task.completed, task.fields["epoch"]) == (6, 2)
     assert "epoch 1 update 1/5: loss 1.0000" in terminal.getvalue()
