@@ -47,7 +47,6 @@ class Target:
 
     relation: Literal[">=", "<="]
     value: float
-    wording: str = ""  # where the plain number would not tell what was asked for
 
     def met(self, figure: Figure) -> bool:
         """Whether the median reaches it."""

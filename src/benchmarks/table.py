@@ -74,9 +74,7 @@ def show(figure: Figure) -> str:
 
 def show_target(target: Target, unit: str) -> str:
     """What has to be reached."""
-    return target.wording or (
-        f"{target.relation} {number(target.value)}{'x' if unit == 'x' else f' {unit}'}"
-    )
+    return f"{target.relation} {number(target.value)}{'x' if unit == 'x' else f' {unit}'}"
 
 
 def number(value: float) -> str:

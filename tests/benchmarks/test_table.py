@@ -59,10 +59,6 @@ def test_numbers_have_three_significant_digits(value, text):
     assert table.number(value) == text
 
 
-def test_a_target_may_have_a_wording_of_its_own():
-    assert table.show_target(Target("<=", 1.5, "<= 1.3 x + 1 s"), "x") == "<= 1.3 x + 1 s"
-
-
 def test_a_line_whose_alternative_is_reached_says_so():
     few, many = Figure.of([1], "updates/s"), Figure.of([9], "updates/s")
     result = Result(

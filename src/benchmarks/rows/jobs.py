@@ -24,6 +24,8 @@ def _measure(bench: Bench) -> list[Line]:
 def _lines(bench: Bench, kind: str, sizes: Sequence[int], *more: str) -> list[Line]:
     outputs = bench.work / f"jobs {kind}"
     seconds: dict[int, float] = {}
+    if not bench.settings.quick:
+        commands.run(sweep_command(outputs, {"seed": range(1)}, *more))  # makes the store
     for size in sizes:
         bench.say(f"{size} jobs {kind}")
         command = sweep_command(outputs, {"seed": range(size)}, *more)

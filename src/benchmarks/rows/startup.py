@@ -33,18 +33,19 @@ def _first_update(bench: Bench) -> list[Line]:
     samples = interleave(
         turns, bench.settings.rounds(5), lambda text: bench.say(f"first update: {text}")
     )
-    bare = Figure.of(samples["import"], "s")
-    allowed = 1.3 * bare.median + 1
-    wording = f"<= 1.3 x + 1 s = {allowed:.1f} s"
+    allowed = Figure.of([1.3 * seconds + 1 for seconds in samples["import"]], "s")
     return [
-        Line(
-            f"time to the first update, {chosen}",
-            Figure.of(samples[chosen], "s"),
-            peer="import tensorflow",
-            theirs=bare,
-            target=Target("<=", allowed / bare.median, wording),
-        )
-        for chosen in data
+        Line("import tensorflow, nothing else", Figure.of(samples["import"], "s")),
+        *(
+            Line(
+                f"time to the first update, {chosen}",
+                Figure.of(samples[chosen], "s"),
+                peer="1.3 x import tensorflow + 1 s",
+                theirs=allowed,
+                target=Target("<=", 1),
+            )
+            for chosen in data
+        ),
     ]
 
 
