@@ -19,6 +19,6 @@ class Standard(Step):
             predictions = self.model(x, training=True)  # (batch, classes)
             loss = self.loss(y, predictions) + sum(self.model.losses)
         gradients = tape.gradient(loss, weights)
-        self.optimizer.apply(gradients, self.model.trainable_variables)
+        self.apply_gradients(gradients)
         self.update_metrics(loss, y, predictions)
         return loss

@@ -1,6 +1,6 @@
 """What every kind of training step has in common."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -63,6 +63,10 @@ class Step:
         predictions = self.model(x, training=False)  # (batch, classes)
         loss = self.loss(y, predictions) + sum(self.model.losses)
         self.update_metrics(loss, y, predictions)
+
+    def apply_gradients(self, gradients: Sequence[tf.Tensor | None]) -> None:
+        """Update the trainable weights once; `gradients` are in the order of `weights`."""
+        self.optimizer.apply(gradients, self.model.trainable_variables)
 
     def update_metrics(self, loss: tf.Tensor, y: tf.Tensor, predictions: tf.Tensor) -> None:
         """Add a batch to the running metrics; its loss counts once for each row."""
