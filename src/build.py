@@ -9,6 +9,7 @@ import numpy as np
 from src import own_target
 from src.config import Config, Group
 from src.data.dataset import Dataset
+from src.engine import freezing
 from src.engine.assignment import use_plain_assignments
 from src.errors import UserError
 from src.preflight import check_metric
@@ -25,6 +26,8 @@ def build(config: Config, dataset: Dataset, seed: int) -> Step:
     keras.utils.clear_session(free_memory=False)  # the names of layers count from one again
     keras.utils.set_random_seed(seed)
     model = _model(config, dataset)
+    if config.step.train_only is not None:
+        freezing.train_only(model, config.step.train_only)
     optimizer = _make("optimizer", config.optimizer)
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise UserError(f"optimizer._target_={config.optimizer.target}: it is no Keras optimizer")

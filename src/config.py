@@ -4,6 +4,8 @@ Types and limits stand here, defaults stand in conf/ alone. Imports neither Tens
 so that a mistake is answered in well under a second.
 """
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +22,16 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 STORES = ("sqlite:///", "http://", "https://", "postgresql", "mysql", "mssql")
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Arguments of every Keras optimizer, of which one may be set.
+CLIPPING = ("clipvalue", "clipnorm", "global_clipnorm")
+
+
+def check_pattern(key: str, pattern: str | None) -> None:
+    """Raise ValueError, naming the key, for what is no regular expression."""
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        raise ValueError(f"{key}={pattern}: it is no regular expression: {error}") from error
 
 
 class Group(BaseModel):
@@ -58,20 +70,42 @@ class OptimizerConfig(Group):
     @model_validator(mode="after")
     def _numbers_where_keras_defaults_to_none(self) -> "OptimizerConfig":
         # Their default, None, tells src.targets nothing of their type.
-        for key in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
-            value = (self.model_extra or {}).get(key)
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int | float)
-            ):
+        given = self.model_extra or {}
+        for key in ("weight_decay", *CLIPPING):
+            value = given.get(key)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{key}={value}: input should be a number or null")
-            if value is not None and value < 0:
-                raise ValueError(f"{key}={value}: input should not be negative")
+            if not math.isfinite(value) or value < 0:
+                raise ValueError(f"{key}={value}: input should be finite and not negative")
+            if value == 0 and key in CLIPPING:  # Keras would not clip at all
+                raise ValueError(f"{key}={value}: input should be greater than 0, or null")
+        clipping = [key for key in CLIPPING if given.get(key) is not None]
+        if len(clipping) > 1:
+            raise ValueError(f"{clipping[1]}={given[clipping[1]]}: {clipping[0]} is set; use one")
         return self
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments of the optimizer, the base learning rate among them."""
-        return {"learning_rate": self.learning_rate, **super().arguments}
+        given = {
+            key: value
+            for key, value in super().arguments.items()
+            if value is not None or key not in CLIPPING  # which an own optimizer may not know
+        }
+        return {"learning_rate": self.learning_rate, **given}
+
+
+class StepConfig(Group):
+    """A kind of step, and what every kind of step can do."""
+
+    train_only: Annotated[str, Field(min_length=1)] | None
+
+    @model_validator(mode="after")
+    def _patterns_are_regular_expressions(self) -> "StepConfig":
+        check_pattern("train_only", self.train_only)
+        return self
 
 
 class LossConfig(Group):
@@ -124,7 +158,7 @@ class Config(BaseModel):
     optimizer: OptimizerConfig
     schedule: Group
     loss: LossConfig
-    step: Group
+    step: StepConfig
     tracking: TrackingConfig
     checkpoint: CheckpointConfig
     metrics: list[str]

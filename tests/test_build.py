@@ -150,7 +150,7 @@ def test_metrics_by_keras_name(made, name, labels, expected):
         (("optimizer=adam", "optimizer.beta_1=high"), ["optimizer.beta_1=high", "number"]),
         (("optimizer=adam", "optimizer.amsgrad=perhaps"), ["optimizer.amsgrad", "boolean"]),
         (("optimizer=momentum", "optimizer.momentum=2"), ["optimizer", "momentum"]),
-        (("+optimizer.clipnorm=1", "+optimizer.clipvalue=1"), ["optimizer", "clip"]),
+        (("optimizer.clipnorm=1", "optimizer.clipvalue=1"), ["optimizer", "clip"]),
         (("model.hidden=[0]",), ["model.hidden.0=0", "greater than 0"]),
         (("model.hidden=[3.5]",), ["model.hidden.0=3.5", "integer"]),
         (("model.hidden=5",), ["model.hidden=5", "list"]),

@@ -24,7 +24,7 @@ def loaders():
     "overrides",
     [
         ["data=random", "optimizer.learning_rate=0.1", "seed=1"],
-        ["seed=1", "optimizer=adam", "optimizer.beta_1=0.5", "+optimizer.clipnorm=1.0"],
+        ["seed=1", "optimizer=adam", "optimizer.beta_1=0.5", "optimizer.clipnorm=1.0"],
         ["~model.activation", "data=digits", "name='a b,c'", "model.hidden=[3,4]"],
         ["++optimizer.anything={a:1}", "optimizer={learning_rate:0.5}"],
         ["tracking=none", "loss=huber", "experiment=digits_mlp", "epochs=3"],

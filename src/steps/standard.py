@@ -14,8 +14,9 @@ class Standard(Step):
     def train(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Update the weights once; see `Step.train` for the shapes."""
         weights = self.weights
-        with tf.GradientTape() as tape:
-            tape.watch(weights)  # variables are watched anyway, a sweep member's tensors are not
+        # What is trained, and nothing else: frozen variables (step.train_only) cost no gradient.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
             predictions = self.model(x, training=True)  # (batch, classes)
             loss = self.loss(y, predictions) + sum(self.model.losses)
         gradients = tape.gradient(loss, weights)

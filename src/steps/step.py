@@ -34,7 +34,10 @@ class Step:
 
     @property
     def weights(self) -> list[tf.Variable | tf.Tensor]:
-        """The trainable weights: variables, or tensors where sweep members train together."""
+        """The weights to train: variables, or tensors where sweep members train together.
+
+        Those that `step.train_only` freezes are not among them.
+        """
         return [variable.value for variable in self.model.trainable_variables]
 
     @property

@@ -62,9 +62,9 @@ def test_every_loss(configs, name):
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["optimizer=sgd", "+optimizer.clipnorm=0.01"],
-        ["optimizer=sgd", "+optimizer.clipvalue=0.01"],
-        ["optimizer=sgd", "+optimizer.global_clipnorm=0.01"],
+        ["optimizer=sgd", "optimizer.clipnorm=0.01"],
+        ["optimizer=sgd", "optimizer.clipvalue=0.01"],
+        ["optimizer=sgd", "optimizer.global_clipnorm=0.01"],
         ["optimizer=adam", "optimizer.amsgrad=true", "optimizer.weight_decay=0.1"],
         ["optimizer=adam", "+optimizer.use_ema=true"],
         ["optimizer=rmsprop", "optimizer.momentum=0.5", "optimizer.centered=true"],

@@ -117,6 +117,13 @@ def test_adamw_decays_weights_apart_from_the_gradient():
     np.testing.assert_allclose(values, [1.4], rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_weight_decay_of_every_optimizer_is_decoupled(name):
+    # Without a gradient nothing but the decay is left: 2 * (1 - 0.5 * 0.1)
+    values = updated(name, [0.0], learning_rate=0.5, weight_decay=0.1)
+    np.testing.assert_allclose(values, [1.9], rtol=1e-5)
+
+
 def test_muon_moves_matrices_by_an_orthogonal_one():
     """Singular values of the gradient 5 and 0.01 leave next to no trace in the update."""
     weight = keras.Variable(np.zeros((2, 2), np.float32), name="kernel")
