@@ -66,12 +66,11 @@ def test_members_of_a_fused_sweep_keep_it_too(configured, tiny, tensorflow):
     made = [configured(*tiny(*given, f"seed={seed}")) for seed in (0, 1)]
     dataset, _ = load_data(made[0])
     program = programs.compiled(made, dataset, force=True)
-    assert changed(program, dataset, made[0]) == {"mlp/logits/kernel", "mlp/logits/bias"}
-    fused = programs.compiled(made, dataset, force=True)
-    losses, _ = train(fused, made, dataset, epochs=2)
+    losses, _ = train(program, made, dataset, epochs=1)
     alone = programs.compiled([made[1]], dataset)
-    expected, _ = train(alone, [made[1]], dataset, epochs=2)
+    expected, _ = train(alone, [made[1]], dataset, epochs=1)
     np.testing.assert_allclose(losses[:, 1], expected[:, 0], rtol=1e-5)
+    assert changed(program, dataset, made[0]) == {"mlp/logits/kernel", "mlp/logits/bias"}
 
 
 def test_a_part_of_a_layer_inside_a_layer(tensorflow):
