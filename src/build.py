@@ -12,9 +12,13 @@ from src.data.dataset import Dataset
 from src.engine import freezing
 from src.engine.assignment import use_plain_assignments
 from src.errors import UserError
+from src.metrics.r2_score import R2Score
 from src.preflight import check_metric
 from src.steps.step import Step
 from src.targets import call, locate, suggest
+
+# Ours go before Keras' of the same name.
+METRICS: dict[str, type[keras.metrics.Metric]] = {"r2_score": R2Score}
 
 
 def build(config: Config, dataset: Dataset, seed: int) -> Step:
@@ -78,6 +82,8 @@ def _model(config: Config, dataset: Dataset) -> keras.Model:
 
 def _metric(name: str, labels: str) -> keras.metrics.Metric:
     check_metric(name, labels)
+    if name in METRICS:
+        return METRICS[name]()
     if name == "accuracy":
         name = "sparse_categorical_accuracy" if labels == "integer" else "categorical_accuracy"
     try:

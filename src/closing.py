@@ -1,8 +1,9 @@
-"""What is left of a run when its training ends: test score, confusion matrix, model, summary."""
+"""What is left of a run when its training ends: test score, pictures' numbers, model, summary."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +15,8 @@ from src.engine.program import Program
 from src.run import Run
 
 CONFUSION_MATRIX = "confusion_matrix.json"
+RESIDUALS = "residuals.json"
+RESIDUAL_ROWS = 10_000  # at most, evenly spread: the picture shows a fifth of them
 
 
 def close(runs: Sequence[Run], program: Program, dataset: Dataset, *, pictures: bool) -> None:
@@ -23,7 +26,7 @@ def close(runs: Sequence[Run], program: Program, dataset: Dataset, *, pictures: 
         runs: with `status` decided; what was interrupted or failed is not scored.
         program: theirs, in its final state.
         dataset: its splits.
-        pictures: whether a confusion matrix and the model are kept.
+        pictures: whether the model is kept, and a confusion matrix or, of real labels, residuals.
     """
     finished = [member for member, run in enumerate(runs) if run.status == "FINISHED"]
     for member in finished:
@@ -41,8 +44,8 @@ def close(runs: Sequence[Run], program: Program, dataset: Dataset, *, pictures: 
     if pictures:
         for member in finished:
             model = program.model(member)
-            if dataset.labels != "real":
-                _confusion_matrix(runs[member], model, dataset, program.evaluation_batch_size)
+            keep = _residuals if dataset.labels == "real" else _confusion_matrix
+            keep(runs[member], model, dataset, program.evaluation_batch_size)
             _model(runs[member], model, dataset)
     for run in runs:
         run.close()
@@ -55,8 +58,20 @@ def _confusion_matrix(run: Run, model: keras.Model, dataset: Dataset, batch_size
     counts = np.zeros((dataset.num_classes, dataset.num_classes), np.int64)
     np.add.at(counts, (true, predicted), 1)
     content = {"class_names": list(dataset.class_names), "counts": counts.tolist()}
-    run.tracker.artifact_path(CONFUSION_MATRIX).write_text(json.dumps(content), encoding="utf-8")
-    run.tracker.artifact(CONFUSION_MATRIX)
+    _keep(run, CONFUSION_MATRIX, content)
+
+
+def _residuals(run: Run, model: keras.Model, dataset: Dataset, batch_size: int) -> None:
+    """The true and the predicted values of the validation split, `(rows, outputs)` each."""
+    every = -(-dataset.val.rows // RESIDUAL_ROWS)
+    shown = Split(dataset.val.x[::every], dataset.val.y[::every])
+    predicted = predict(model, shown, batch_size)
+    _keep(run, RESIDUALS, {"true": shown.y.tolist(), "predicted": predicted.tolist()})
+
+
+def _keep(run: Run, name: str, content: dict[str, Any]) -> None:
+    run.tracker.artifact_path(name).write_text(json.dumps(content), encoding="utf-8")
+    run.tracker.artifact(name)
 
 
 def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:

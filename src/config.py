@@ -161,6 +161,7 @@ class Config(BaseModel):
     step: StepConfig
     tracking: TrackingConfig
     checkpoint: CheckpointConfig
+    task: Literal["classification", "regression"]
     metrics: list[str]
     outputs: Annotated[str, Field(min_length=1)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]

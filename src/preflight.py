@@ -13,6 +13,7 @@ CONFIGURATION = Path(__file__).resolve().parents[1] / "conf"
 # What the losses that come with Keras ask of the labels.
 WANTS_INTEGERS = ("SparseCategoricalCrossentropy",)
 WANTS_CLASSES = ("CategoricalCrossentropy", "CategoricalFocalCrossentropy", "KLDivergence")
+REGRESSION = "use task=regression, or loss=mean_squared_error"
 WANTS_NUMBERS = ("MeanSquaredError", "Huber", "MeanAbsoluteError", "LogCosh")
 
 
@@ -50,13 +51,11 @@ def check_labels(config: Config, dataset: Dataset) -> None:
     loss = config.loss.target.rpartition(".")[2]
     labels, name = dataset.labels, dataset.name
     if loss in WANTS_INTEGERS and labels != "integer":
-        other = "mean_squared_error" if labels == "real" else "categorical_crossentropy"
-        raise UserError(
-            f"loss: {loss} needs integer labels, {name} has {labels} ones; use loss={other}"
-        )
+        mend = REGRESSION if labels == "real" else "use loss=categorical_crossentropy"
+        raise UserError(f"loss: {loss} needs integer labels, {name} has {labels} ones; {mend}")
     if loss in WANTS_CLASSES and labels not in ("one_hot", "soft"):
         if labels == "real":
-            mend = "use loss=mean_squared_error"
+            mend = REGRESSION
         else:
             mend = "add data.labels=one_hot or use loss=sparse_categorical_crossentropy"
         raise UserError(
@@ -72,7 +71,7 @@ def check_labels(config: Config, dataset: Dataset) -> None:
     if "accuracy" in config.metrics and labels == "real":
         raise UserError(
             f"metrics: accuracy needs classes, {name} has real-valued labels; "
-            "use for example metrics=[mean_absolute_error]"
+            "use task=regression, or for example metrics=[mean_absolute_error]"
         )
 
 

@@ -129,21 +129,30 @@ def test_no_model_and_no_pictures_unless_all_is_kept(trained, artifacts, journal
     assert journal_of(run.folder).kind("model") == []
 
 
-def test_real_labels_have_no_confusion_matrix(trained, tmp_path):
+def test_real_labels_have_residuals_in_place_of_a_confusion_matrix(trained, tmp_path, journal_of):
     generator = np.random.default_rng(0)
-    np.savez(tmp_path / "prices.npz", x=generator.random((30, 2)), y=generator.random(30))
+    np.savez(tmp_path / "prices.npz", x=generator.random((40, 2)), y=generator.random((40, 2)))
     run = trained(
         "data=arrays",
         f"data.path={tmp_path / 'prices.npz'}",
-        "loss=mean_squared_error",
-        "metrics=[mean_absolute_error]",
+        "task=regression",
         "model=linear",
-        "epochs=1",
+        "epochs=2",
         "tracking.artifacts=full",
     )
     assert run.status == "FINISHED"
     assert not (run.folder / "artifacts" / "confusion_matrix.json").exists()
     assert (run.folder / "model" / "saved_model.pb").exists()
+    kept = json.loads((run.folder / "artifacts" / "residuals.json").read_text())
+    true, predicted = np.array(kept["true"]), np.array(kept["predicted"])
+    assert true.shape == predicted.shape == (6, 2)
+    # The metrics of the best epoch say the same.
+    journal = journal_of(run.folder)
+    epoch = run.best.epoch
+    absolute = np.abs(true - predicted).mean()
+    assert absolute == pytest.approx(journal.metrics["val/mean_absolute_error", epoch], rel=1e-5)
+    explained = 1 - ((true - predicted) ** 2).sum(0) / ((true - true.mean(0)) ** 2).sum(0)
+    assert explained.mean() == pytest.approx(journal.metrics["val/r2_score", epoch], rel=1e-4)
 
 
 def test_what_failed_is_not_scored(trained, journal_of):

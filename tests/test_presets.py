@@ -104,6 +104,26 @@ def test_custom_training_metrics_learns_nothing(run):
         assert accuracies == pytest.approx([0.1] * 3, abs=0.06)
 
 
+def test_breast_cancer(run):
+    journal, _ = run("breast_cancer")
+
+    assert final(journal, "test/accuracy") >= 0.96
+
+
+def test_diabetes_is_as_good_as_least_squares(run, configured):
+    from src.job import load_data
+
+    journal, _ = run("diabetes")
+
+    dataset, _ = load_data(configured("experiment=diabetes"))
+    train, val = (np.insert(split.x, 0, 1.0, axis=1) for split in (dataset.train, dataset.val))
+    fitted = val @ np.linalg.lstsq(train, dataset.train.y, rcond=None)[0]
+    true = dataset.val.y
+    reference = 1 - ((true - fitted) ** 2).sum() / ((true - true.mean()) ** 2).sum()
+    assert final(journal, "val/r2_score") == pytest.approx(reference, abs=0.05)
+    assert final(journal, "val/r2_score") >= 0.3
+
+
 def test_digits_mlp(run):
     journal, _ = run("digits_mlp")
 

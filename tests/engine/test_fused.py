@@ -74,6 +74,10 @@ def test_further_arguments_of_optimizers(configs, overrides):
     compare(configs(*overrides, *MODELS["linear"]))
 
 
+def test_regression_and_its_metrics(configs):
+    compare(configs("task=regression", "data.task=regression", "optimizer.learning_rate=0.01"))
+
+
 @pytest.mark.parametrize("name", ["mlp", "dropout"])
 def test_compiled_by_xla(configs, name):
     """Without `jit=false`; solo runs with dropout are graphs, which draw the same numbers."""

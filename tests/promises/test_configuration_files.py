@@ -20,6 +20,7 @@ GROUPS = (
     "optimizer",
     "schedule",
     "loss",
+    "task",
     "step",
     "tracking",
     "experiment",

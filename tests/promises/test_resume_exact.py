@@ -34,6 +34,13 @@ KINDS = {
         "+optimizer.gradient_accumulation_steps=2",
         "epochs=1",
     ],
+    "regression, R^2 over the batches so far": [
+        "data=pictures",
+        "data.task=regression",
+        "task=regression",
+        "model.hidden=[4]",
+        "epochs=1",
+    ],
     "compiled by XLA, mixed precision": ["jit=true", "+model.dtype=mixed_bfloat16", "epochs=1"],
     "line by line, dropout": ["eager=true", "jit=auto", "model.dropout=0.4"],
 }
