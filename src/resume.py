@@ -1,5 +1,6 @@
 """Finding the run that `resume=` names, and the configuration it goes on with."""
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import yaml
 
 from src.config import Config, flatten
+from src.console import warn
 from src.errors import UserError
 from src.identity import FREE, fingerprint
 from src.tracking.outstanding import load_delivery
@@ -43,8 +45,10 @@ def find(config: Config, outputs: Path) -> Path | None:
         return folder.absolute()
     runs = list(_runs(outputs))
     for run in runs:
-        record = RunRecord.load(run)
-        if wanted in (record.id, load_delivery(run).get("run_id")):
+        if run.name == wanted:
+            RunRecord.load(run)  # damaged, it is the one asked for that can't go on
+        record = _record(run)
+        if record and wanted in (record.id, load_delivery(run).get("run_id")):
             return run
     newest = ", ".join(run.name for run in runs[:3]) or "none yet"
     raise UserError(
@@ -103,9 +107,24 @@ def _runs(outputs: Path) -> Iterator[Path]:
     )
 
 
+def _record(folder: Path) -> RunRecord | None:
+    """The record of a run that was not asked for by name; a damaged one is told and passed over."""
+    try:
+        return RunRecord.load(folder)
+    except UserError as error:
+        _warn_once(f"{error}; passed over (python -m src.doctor sets it aside)")
+        return None
+
+
+@functools.cache  # each job of a sweep looks for its run
+def _warn_once(text: str) -> None:
+    warn(text)
+
+
 def _newest_unfinished(outputs: Path, digest: str) -> Path | None:
     for run in _runs(outputs):
-        if RunRecord.load(run).tags.get(FINGERPRINT_TAG) == digest:
+        record = _record(run)
+        if record and record.tags.get(FINGERPRINT_TAG) == digest:
             summary = summary_of(run)
             return None if summary.get("status") == "FINISHED" else run
     return None

@@ -9,14 +9,13 @@ likes: what the store holds is not doubled.
 
 import argparse
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
-from src.tracking import closing, journal
+from src.tracking import closing, folders, journal, late
 from src.tracking.outstanding import load_delivery, outstanding
-from src.tracking.record import FILE_NAME, RunRecord
+from src.tracking.record import RunRecord
 
 KEYS = {
     "outputs": "root of all that training wrote (default: outputs)",
@@ -30,8 +29,7 @@ KEYS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; its exit code."""
     try:
-        folders, options = _parse(arguments)
-        return _sync(folders, options)
+        return _sync(*_parse(arguments))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
@@ -59,61 +57,35 @@ def _parse(arguments: list[str] | None) -> tuple[list[Path], dict[str, str]]:
         if options.setdefault(key, "false") not in ("true", "false"):
             raise UserError(f"{key}={options[key]}: allowed are true and false")
     try:
-        if float(options["timeout"]) <= 0:
+        if not float(options["timeout"]) > 0:  # nan is no time either
             raise ValueError
     except ValueError:
         raise UserError(f"timeout={options['timeout']}: give seconds, more than 0") from None
-    outputs = Path(options["outputs"])
-    return _folders(names, outputs), options
+    return folders.recorded(folders.roots(names, Path(options["outputs"]))), options
 
 
-def _folders(names: list[str], outputs: Path) -> list[Path]:
-    """Run folders to deliver, sweeps before their children."""
-    if not names:
-        if not outputs.is_dir():
-            raise UserError(f"outputs={outputs} is not a folder: nothing was trained there")
-        roots = [p for kind in ("runs", "sweeps") for p in sorted((outputs / kind).glob("*"))]
-    else:
-        roots = [_find(name, outputs) for name in names]
-    found: dict[Path, None] = {}
-    for root in roots:
-        if (root / FILE_NAME).is_file():
-            parent = root.parent
-            if (parent / FILE_NAME).is_file():  # a child's run hangs on its sweep's
-                found[parent.absolute()] = None
-            found[root.absolute()] = None
-        for child in sorted(
-            root.glob(f"*/{FILE_NAME}"), key=lambda path: path.parent.name.zfill(9)
-        ):
-            found[child.parent.absolute()] = None
-    return list(found)
-
-
-def _find(name: str, outputs: Path) -> Path:
-    """A folder, or the id of a run or sweep below `outputs`."""
-    for path in (Path(name), outputs / "runs" / name, outputs / "sweeps" / name):
-        if (path / FILE_NAME).is_file() or any(path.glob(f"*/{FILE_NAME}")):
-            return path
-    raise UserError(f"{name} is no run: give a folder that holds {FILE_NAME}, or a run's id")
-
-
-def _sync(folders: list[Path], options: dict[str, str]) -> int:
-    records = {folder: RunRecord.load(folder) for folder in folders}
+def _sync(found: list[Path], options: dict[str, str]) -> int:
+    records, code = {}, 0
+    for folder in found:
+        try:
+            records[folder] = RunRecord.load(folder)
+        except UserError as error:  # the others are delivered all the same
+            print(f"{folders.label(folder)}: {error}; python -m src.doctor sets it aside")
+            code = EXIT_FAILED
     wanted = [
         folder
-        for folder in folders
-        if (options.get("uri") or records[folder].tracking_uri)
-        and (options["again"] == "true" or "uri" in options or _needs(folder, records[folder]))
+        for folder, record in records.items()
+        if (options.get("uri") or record.tracking_uri)
+        and (options["again"] == "true" or "uri" in options or _needs(folder, record))
     ]
     problems: dict[Path, str] = {}
     if wanted:
         problems = _deliver(wanted, options)
-    code = 0
-    for folder in folders:
-        text, good = _line(folder, records[folder], folder in wanted, problems.get(folder, ""))
+    for folder, record in records.items():
+        text, good = _line(folder, record, folder in wanted, problems.get(folder, ""))
         print(text)
         code = code if good else EXIT_FAILED
-    if not folders:
+    if not found:
         print("no runs here")
     return code
 
@@ -126,21 +98,13 @@ def _needs(folder: Path, record: RunRecord) -> bool:
     return bool(outstanding(folder))
 
 
-def _deliver(folders: list[Path], options: dict[str, str]) -> dict[Path, str]:
-    """Deliver `folders`; texts about those that could not be taken on."""
-    from src.tracking.drain import FINISH_GRACE, drain
-    from src.tracking.pump import Pump  # imports MLflow: more than a second
-
-    pump = Pump(report=lambda event: None)
-    for folder in folders:
-        if options["close"] == "true":
+def _deliver(wanted: list[Path], options: dict[str, str]) -> dict[Path, str]:
+    """Deliver the folders; texts about those that could not be taken on."""
+    if options["close"] == "true":
+        for folder in wanted:
             _close(folder)
-        pump.add(folder, options.get("uri"), look_for_run=True)
-        if options["again"] == "true" and folder in pump.active:
-            pump.active[folder].restart()
-    deadline = time.monotonic() + float(options["timeout"])
-    drain(pump, deadline, FINISH_GRACE, await_writers=False)
-    return dict(pump.waiting)
+    again = options["again"] == "true"
+    return late.deliver(wanted, float(options["timeout"]), options.get("uri"), again=again)
 
 
 def _close(folder: Path) -> None:
@@ -154,7 +118,7 @@ def _line(folder: Path, record: RunRecord, tried: bool, problem: str) -> tuple[s
     """What to say about a folder, and whether all is well with it."""
     state = load_delivery(folder)
     left = outstanding(folder)
-    name = f"{folder.name if record.parent is None else f'{folder.parent.name}/{folder.name}'}"
+    name = folders.label(folder)
     if record.tracking_uri is None and not state:
         return f"{name}: not tracked (tracking=none); uri=... delivers it", True
     if not (folder / journal.FILE_NAME).is_file():

@@ -14,6 +14,7 @@ from src.build import model_summary, parameter_count
 from src.config import Config
 from src.console import warn
 from src.data.dataset import Dataset
+from src.engine.checkpoint import FOLDER as CHECKPOINTS
 from src.engine.checkpoint import Checkpoint, Checkpoints
 from src.engine.program import Program
 from src.errors import UserError
@@ -25,7 +26,6 @@ from src.run import Run
 from src.tracking.shipping import ShipperProcess
 from src.tracking.tracker import SUMMARY
 
-CHECKPOINTS = "checkpoints"
 MODEL_SUMMARY = "model_summary.txt"
 
 

@@ -66,6 +66,22 @@ def test_auto_starts_anew_after_a_finished_run(configured, make_run, tmp_path):
     assert resume.find(configured("resume=auto"), tmp_path) is None
 
 
+@pytest.mark.parametrize("broken", ["{", '{"id": "x", "tags": 5}', ""])
+def test_another_runs_damaged_record_is_told_once_and_passed_over(
+    configured, make_run, tmp_path, capsys, broken
+):
+    made = make_run(tmp_path / "runs" / "a", status="KILLED")
+    (tmp_path / "runs" / "z").mkdir()
+    (tmp_path / "runs" / "z" / "run.json").write_text(broken)
+    for wanted in ("auto", "a", "auto"):
+        assert resume.find(configured(f"resume={wanted}"), tmp_path) == made
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: {tmp_path}/runs/z/run.json ")
+    assert line.endswith("passed over (python -m src.doctor sets it aside)")
+    with pytest.raises(UserError, match=r"z/run\.json"):
+        resume.find(configured("resume=z"), tmp_path)
+
+
 def test_a_run_is_found_by_its_id_its_mlflow_id_or_its_folder(
     configured, make_run, tmp_path, monkeypatch
 ):

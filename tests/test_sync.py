@@ -153,9 +153,12 @@ def test_wrong_input_is_one_short_message(run, arguments, text):
     assert err.count("\n") == 1
 
 
-def test_a_damaged_record_is_named(run, outputs):
+def test_a_damaged_record_is_named_and_the_others_are_delivered(run, outputs, uri, rows):
     (outputs / "runs" / "a").mkdir(parents=True)
     (outputs / "runs" / "a" / "run.json").write_text("{")
-    code, _, err = run(f"outputs={outputs}")
-    assert code == 2
-    assert "a/run.json can't be read" in err
+    write_run(outputs / "runs" / "b", uri, artifacts="none")
+    code, out, _ = run(f"outputs={outputs}")
+    assert code == 1
+    assert "a/run.json can't be read" in out
+    assert "b: delivered as " in out
+    assert [name for _, name, _ in rows.runs()] == ["run b"]

@@ -16,13 +16,15 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 import safetensors.numpy
 
-from src.engine.state import State
+if TYPE_CHECKING:  # what looks checkpoints over has no use for TensorFlow
+    from src.engine.state import State
 
+FOLDER = "checkpoints"  # in a run's folder
 FORMAT = 1
 MANIFEST = "manifest.json"
 LAST = "last.safetensors"
@@ -45,8 +47,8 @@ class Checkpoint:
 
     folder: Path
     update: int
-    last: State
-    best: State | None
+    last: "State"
+    best: "State | None"
     progress: dict[str, Any]
 
 
@@ -57,7 +59,9 @@ class Checkpoints:
         self.folder = folder
         self.keep = keep
 
-    def save(self, update: int, last: State, best: State | None, progress: dict[str, Any]) -> Path:
+    def save(
+        self, update: int, last: "State", best: "State | None", progress: dict[str, Any]
+    ) -> Path:
         """Write the state after `update` updates.
 
         Raises:
@@ -96,7 +100,7 @@ class Checkpoints:
             raise CheckpointError(self._refusal(target, error, needed)) from error
         for old in self._numbered()[: -self.keep]:
             shutil.rmtree(old, ignore_errors=True)
-        for abandoned in self.folder.glob(".????????.*"):
+        for abandoned in self.abandoned():
             shutil.rmtree(abandoned, ignore_errors=True)
         return target
 
@@ -107,10 +111,22 @@ class Checkpoints:
                 return load(folder)
             except CheckpointError as error:
                 warn(f"Checkpoint set aside as damaged-{folder.name}: {error}")
-                damaged = folder.with_name(f"damaged-{folder.name}")
-                shutil.rmtree(damaged, ignore_errors=True)
-                folder.rename(damaged)
+                set_aside(folder)
         return None
+
+    def damaged(self) -> dict[Path, str]:
+        """The checkpoints that can't be restored, and why not."""
+        found = {}
+        for folder in self._numbered():
+            try:
+                load(folder)
+            except CheckpointError as error:
+                found[folder] = str(error)
+        return found
+
+    def abandoned(self) -> list[Path]:
+        """What saves that were killed left behind."""
+        return sorted(self.folder.glob(".????????.*"))
 
     def _holds(self, target: Path, files: dict[str, Any], progress: dict[str, Any]) -> bool:
         """Whether `target` is this very checkpoint, whole."""
@@ -166,6 +182,13 @@ def load(folder: Path) -> Checkpoint:
     return Checkpoint(
         folder, manifest["update"], states[LAST], states.get(BEST), manifest["progress"]
     )
+
+
+def set_aside(folder: Path) -> None:
+    """Keep a damaged checkpoint under a name that nothing restores."""
+    damaged = folder.with_name(f"damaged-{folder.name}")
+    shutil.rmtree(damaged, ignore_errors=True)
+    folder.rename(damaged)
 
 
 def _sealed(manifest: dict[str, Any]) -> bytes:

@@ -20,8 +20,8 @@ from src.tracking.ending import deliver_end
 from src.tracking.journal import JournalDamagedError, Line
 from src.tracking.mlflow_model import deliver_model
 from src.tracking.paths import inside, write_json_atomically
-from src.tracking.record import RunRecord
-from src.tracking.store import ID_TAG, Store, StoreError
+from src.tracking.record import FOLDER_TAG, ID_TAG, RunRecord
+from src.tracking.store import Store, StoreError
 
 LOCK_NAME = "delivery.lock"
 
@@ -176,7 +176,7 @@ class FolderDelivery:
         self._look_for_run = True  # from here on the answer to "create" may have been lost
         own = {ID_TAG: self.record.id}
         if run is None:  # not the folder of a copy that is delivered once more
-            own["harness.folder"] = str(self.folder.resolve())
+            own[FOLDER_TAG] = str(self.folder.resolve())
         if parent:
             own["mlflow.parentRunId"] = parent
         tags, changed_tags = limits.fit(

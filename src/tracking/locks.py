@@ -24,6 +24,28 @@ def try_lock(path: Path) -> int | None:
     return descriptor
 
 
+def taken(path: Path) -> bool:
+    """Whether a process holds the lock on `path`, which exists; others' files count as taken."""
+    try:
+        descriptor = try_lock(path)
+    except OSError:
+        return True
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is None
+
+
+def holders(path: Path) -> list[int]:
+    """The processes that hold the lock on `path`, as far as the system tells (Linux: /proc)."""
+    try:
+        inode = path.stat().st_ino
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+    fields = [line.split() for line in lines if "FLOCK" in line and "->" not in line]
+    return [int(f[4]) for f in fields if f[5].rpartition(":")[2] == str(inode)]
+
+
 @contextmanager
 def locked(path: Path, timeout_seconds: float) -> Iterator[None]:
     """Hold the lock on `path`. TimeoutError: another process held it all the time."""

@@ -40,15 +40,28 @@ def alive(who: dict[str, Any] | None) -> bool | None:
     return True
 
 
+def stopped(pid: int) -> bool:
+    """Whether process `pid` is there, but was stopped by a signal or a debugger (Linux: /proc)."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] in ("T", "t")
+
+
 def _started(pid: int) -> str | None:
+    fields = _stat(pid)
+    if not fields or fields[0] in ("Z", "X", "x"):  # killed, only waiting for its parent to notice
+        return None
     try:
-        stat = (_PROC / str(pid) / "stat").read_bytes()
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return None
+    return f"{boot}:{fields[19]}"
+
+
+def _stat(pid: int) -> list[str]:
+    """State, ..., start in clock ticks since boot (19), ...; empty where /proc doesn't say."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
     # The command's name stands in parentheses and may hold spaces: fields are counted after it.
-    fields = stat[stat.rindex(b")") + 1 :].split()
-    state, start_ticks = fields[0], fields[19]
-    if state in (b"Z", b"X", b"x"):  # killed, only waiting for its parent to notice
-        return None
-    return f"{boot}:{start_ticks.decode()}"
+    return stat[stat.rindex(")") + 1 :].split()

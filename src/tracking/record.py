@@ -14,6 +14,23 @@ from src.tracking import process
 from src.tracking.paths import sync_folder
 
 FILE_NAME = "run.json"
+ID_TAG = "harness.id"  # of the run in the store: says which folder is behind it
+FOLDER_TAG = "harness.folder"
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "kind": str,
+    "parent": (str, type(None)),
+    "created": int,
+    "experiment": str,
+    "tracking_uri": (str, type(None)),
+    "artifacts": str,
+    "params": dict,
+    "tags": dict,
+    "dataset": (dict, type(None)),
+    "process": dict,
+}
 
 
 @dataclass
@@ -74,7 +91,11 @@ class RunRecord:
             raise UserError(f"{path} can't be read: {error}") from None
         if not isinstance(content, dict) or not isinstance(content.get("id"), str):
             raise UserError(f"{path} is not a run's record: it has no id")
-        known = {f.name for f in dataclasses.fields(RunRecord)}
         content.setdefault("name", content["id"])
         content.setdefault("process", {})  # not this process, which only reads
-        return RunRecord(**{key: value for key, value in content.items() if key in known})
+        known = {f.name for f in dataclasses.fields(RunRecord)}
+        record = RunRecord(**{key: value for key, value in content.items() if key in known})
+        for key, kinds in _KINDS.items():
+            if not isinstance(getattr(record, key), kinds):
+                raise UserError(f"{path} is not a run's record: its {key} is damaged")
+        return record

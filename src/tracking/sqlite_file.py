@@ -14,6 +14,7 @@ from pathlib import Path
 from src.tracking.locks import locked
 
 PREPARE_SECONDS = 120.0  # making a database takes 1.7 s, much more on a loaded machine
+_DRAFT = ".new"
 LOCK_SECONDS = 1.0  # how long one attempt to write waits for other writers
 
 
@@ -41,10 +42,10 @@ def prepare(database: Path) -> None:
     if database.exists():
         return
     database.parent.mkdir(parents=True, exist_ok=True)
-    with locked(_lock_of(database), PREPARE_SECONDS):
+    with locked(lock_path(database), PREPARE_SECONDS):
         if database.exists():
             return
-        draft = database.with_name(f".{database.name}.{os.getpid()}.new")
+        draft = database.with_name(f".{database.name}.{os.getpid()}{_DRAFT}")
         _remove(draft)
         try:
             _create(draft, artifact_root(database))
@@ -63,7 +64,7 @@ def writing(database: Path) -> Iterator[None]:
     MLflow itself would wait 20 s inside one call, deaf to commands.
     """
     try:
-        with locked(_lock_of(database), LOCK_SECONDS):
+        with locked(lock_path(database), LOCK_SECONDS):
             existing = f"{database.as_uri()}?mode=rw"
             with closing(sqlite3.connect(existing, timeout=LOCK_SECONDS, uri=True)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
@@ -71,6 +72,11 @@ def writing(database: Path) -> Iterator[None]:
             yield
     except sqlite3.OperationalError as error:
         raise TimeoutError(f"{database}: {error}") from None
+
+
+def drafts(database: Path) -> list[Path]:
+    """What is being made into `database`, or was when its process was killed."""
+    return sorted(database.parent.glob(f".{database.name}.*{_DRAFT}*"))
 
 
 def _create(database: Path, root: Path) -> None:
@@ -87,8 +93,9 @@ def _remove(database: Path) -> None:
 
 def lock(database: Path, timeout_seconds: float) -> AbstractContextManager[None]:
     """Keep other shippers from writing; they would all wait for one another inside SQLite."""
-    return locked(_lock_of(database), timeout_seconds)
+    return locked(lock_path(database), timeout_seconds)
 
 
-def _lock_of(database: Path) -> Path:
+def lock_path(database: Path) -> Path:
+    """The file that shippers lock; it stays, as removing a lock's file would break the lock."""
     return database.with_name(f".{database.name}.lock")

@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from src.tracking import sqlite_file, sqlite_rows
-from src.tracking.store import ID_TAG, Store, StoreError
+from src.tracking.record import ID_TAG
+from src.tracking.store import Store, StoreError
 
 LARGEST_BATCH = 5000  # metrics, 40 ms
 OPEN_SECONDS = 0.5  # how long a transaction may keep others from writing

@@ -40,8 +40,7 @@ from mlflow.entities import (  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
 from src.tracking import limits, sqlite_file, sqlite_rows  # noqa: E402
-
-ID_TAG = "harness.id"
+from src.tracking.record import ID_TAG  # noqa: E402
 
 # Sending the same again can't help against these; everything else may pass.
 _PERMANENT = {

@@ -187,9 +187,14 @@ def test_another_runs_damaged_record_is_named(command, tmp_path, broken):
     folder = tmp_path / "outputs" / "runs" / "20261123-101500-abc123"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(broken)
-    ended = command("tracking=none", f"outputs={tmp_path / 'outputs'}", "resume=no_such")
+    ended = command("tracking=none", f"outputs={tmp_path / 'outputs'}", f"resume={folder.name}")
     assert ended.code == 2
     assert "run.json" in ended.error
+    ended = command("tracking=none", f"outputs={tmp_path / 'outputs'}", "resume=no_such")
+    assert ended.code == 2
+    assert ended.error.startswith("resume=no_such: ")
+    assert "run.json" in ended.err
+    assert "python -m src.doctor sets it aside" in ended.err
 
 
 def test_a_run_that_another_process_is_writing_is_not_gone_on_with(

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # into one of them.
 LAYERS = [
     {"train", "sync", "gradients", "benchmark", "evaluate", "doctor", "torture", "hydra_plugins"},
-    {"benchmarks", "tape"},
+    {"benchmarks", "tape", "checkup"},
     {"execution", "job", "training", "fusion", "sweep"},
     {"fit", "build", "closing", "programs"},
     {"report", "resume", "naming", "preflight", "interruption", "attributes", "own_target"},
@@ -180,7 +180,11 @@ LIGHT = [
     ),
     *(f"src.{name}" for name in ("startup", "interruption", "job", "sweep", "execution")),
     *(f"src.tracking.{name}" for name in ("tracker", "journal", "record", "shipping", "process")),
-    *(f"src.tracking.{name}" for name in ("outstanding", "paths")),
+    *(f"src.tracking.{name}" for name in ("outstanding", "paths", "folders", "late")),
+    *(name for name in FILES if room(name) == "checkup"),
+    "src.engine.checkpoint",
+    "src.doctor",
+    "src.sync",
 ]
 
 
