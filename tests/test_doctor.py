@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from src import doctor
+from src.checkup.examination import examine
 from src.engine.checkpoint import Checkpoints
+from src.errors import UserError
 from src.tracking import journal, locks, sqlite_file
 from src.tracking.outstanding import load_delivery
 from src.tracking.store import Store
@@ -91,6 +93,7 @@ def trainer(root):
         if wait:
             assert process.wait(60) == -signal.SIGKILL
         else:
+            assert process.stdout is not None
             assert process.stdout.readline() == b"here\n"
         return process
 
@@ -175,14 +178,12 @@ def test_a_run_that_comes_to_life_while_the_doctor_asks_is_left_alone(run, outpu
     folder = outputs / "runs" / "a"
     trainer(folder, None, "saving")
 
-    def examined(*_):
-        return held
-
     with journal.Journal(folder / "journal.jsonl"):
-        held = doctor.examine(outputs, [])
+        held = examine(outputs, [])
         before = content(outputs)
         for finding in held.findings:
-            with pytest.raises(doctor.UserError, match="nothing was changed"):
+            with pytest.raises(UserError, match="nothing was changed"):
+                assert finding.mend is not None
                 finding.mend()
     assert len(held.findings) == 2
     assert content(outputs) == before
@@ -202,7 +203,9 @@ def test_a_damaged_checkpoint_is_set_aside(run, outputs, uri, trainer):
     assert "to mend it: set it aside as damaged-00000050" in out
     assert run(folder, "fix=true")[0] == 0
     assert (folder / "checkpoints" / "damaged-00000050" / "last.safetensors").is_file()
-    assert Checkpoints(folder / "checkpoints").newest(warn=pytest.fail).update == 25
+    newest = Checkpoints(folder / "checkpoints").newest(warn=pytest.fail)
+    assert newest is not None
+    assert newest.update == 25
 
 
 def test_folders_that_were_only_half_claimed_are_removed(run, outputs, trainer):
@@ -287,6 +290,7 @@ def test_a_run_of_another_machine_is_not_judged(run, outputs, uri):
     write_run(folder, uri, end=None)
     raw = (folder / "journal.jsonl").read_bytes().splitlines()
     begin = journal.decode_line(raw[0])
+    assert begin is not None
     begin["process"]["host"] = "elsewhere"
     (folder / "journal.jsonl").write_bytes(journal.encode_line(begin) + b"\n".join([*raw[1:], b""]))
     code, out, _ = run(f"outputs={outputs}", "fix=true")
