@@ -182,8 +182,8 @@ def test_a_run_that_comes_to_life_while_the_doctor_asks_is_left_alone(run, outpu
         held = examine(outputs, [])
         before = content(outputs)
         for finding in held.findings:
+            assert finding.mend is not None
             with pytest.raises(UserError, match="nothing was changed"):
-                assert finding.mend is not None
                 finding.mend()
     assert len(held.findings) == 2
     assert content(outputs) == before
