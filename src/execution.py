@@ -5,6 +5,7 @@ import os
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src import naming, report, startup
+from src import naming, report, startup, storage
 from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
 from src.interruption import Interrupted
 from src.job import Job, load_data, prepare, record_failure
@@ -43,6 +44,12 @@ def run(composed: DictConfig) -> float | None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
+    except OSError as error:
+        full = storage.described(error, Path(str(composed.outputs)).absolute())
+        if full is None:
+            raise
+        print(f"error: {full}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
 
 
 def _run_solo(job: Job) -> float | None:
@@ -82,10 +89,12 @@ def _run_child(
         sys.exit(interrupted.exit_code)
     except Exception as error:  # whatever it is, the other jobs go on
         name = naming.child_name(sweep_folder, overrides, number)
-        if not isinstance(error, UserError):
+        full = storage.described(error, folder)
+        if not isinstance(error, UserError) and not full:
             traceback.print_exc()
-        record_failure(folder, sweep_folder, name, overrides, error)
-        print(f"{name}: failed: {error}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # of a full disk, which is told below
+            record_failure(folder, sweep_folder, name, overrides, error)
+        print(f"{name}: failed: {full or error}", file=sys.stderr, flush=True)
         return math.nan
     seconds = time.perf_counter() - began
     report.show_child(job.name, finished, seconds)

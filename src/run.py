@@ -1,6 +1,5 @@
 """One run while it trains: what it has reached, and where that is recorded."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 from src import ranking
 from src.engine.checkpoint import Checkpoint, CheckpointError, Checkpoints
 from src.engine.state import State
+from src.tracking.paths import write_json_atomically
 from src.tracking.tracker import SUMMARY, Status, Tracker
 
 
@@ -138,13 +138,26 @@ class Run:
         }
 
     def close(self) -> None:
-        """Write how the run ended; nothing is recorded after it."""
+        """Write how the run ended; nothing is recorded after it.
+
+        On a full disk what doesn't fit is left out, and `reason` tells.
+        """
         self.end("FAILED", "it was left without an end")
         self.closed = True
-        assert self.status is not None
-        path = self.tracker.artifact_path(SUMMARY)
-        path.write_text(json.dumps(self.summary, indent=1) + "\n", encoding="utf-8")
+        for what, write in (("summary", self._write_summary), ("end", self._write_end)):
+            try:
+                write()
+            except OSError as error:
+                self.status = "KILLED" if self.status == "KILLED" else "FAILED"
+                self.reason += f"; its {what} could not be written ({error})"
+        self.tracker.close()
+
+    def _write_summary(self) -> None:
+        write_json_atomically(self.tracker.artifact_path(SUMMARY), self.summary)
         self.tracker.artifact(SUMMARY)
+
+    def _write_end(self) -> None:
+        assert self.status is not None
         self.tracker.end(self.status, self.reason, self.update, self.epoch)
 
     def abort(self, reason: str) -> None:

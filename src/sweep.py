@@ -16,10 +16,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from src import naming, preflight, provenance, ranking, report, resume
+from src import naming, preflight, provenance, ranking, report, resume, storage
 from src.config import Config, flatten, validate
 from src.console import warn
 from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
+from src.tracking.paths import write_json_atomically
 from src.tracking.record import RunRecord
 from src.tracking.shipping import ShipperProcess
 from src.tracking.tracker import Tracker
@@ -45,6 +46,9 @@ class SweepCallback(Callback):
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(EXIT_USER_ERROR)  # an exception would only be logged by Hydra
+        except OSError as error:
+            print(f"error: {storage.described(error, Path()) or error}", file=sys.stderr)
+            sys.exit(EXIT_FAILED)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Close the parent with the table of results."""
@@ -104,20 +108,30 @@ class Sweep:
     def end(self, interrupted: str | None = None) -> int:
         """Gather the children's results, close the record and show the table; the exit code."""
         results = gather(self.folder, self.keys, self.config.objective)
-        self.tracker.artifact_path(RESULTS).write_text(
-            json.dumps(results, indent=1), encoding="utf-8"
-        )
-        self.tracker.artifact(RESULTS)
         rows = results["rows"]
         failed = [row for row in rows if row["status"] != "FINISHED"]
-        finished = f"{len(rows) - len(failed)} of {len(rows)} jobs finished"
+        code = EXIT_FAILED if failed else 0
+        try:
+            self._record_end(results, len(failed), interrupted)
+        except OSError as error:
+            full = storage.described(error, self.folder) or error
+            print(f"error: the sweep's end could not be recorded: {full}", file=sys.stderr)
+            code = EXIT_FAILED
+        finally:
+            self.tracker.close()
+        delivery = self.shipper.finish(self.config.tracking.wait_seconds) if self.shipper else None
+        report.show_sweep(results, self.folder, self.outputs, delivery)
+        return code
+
+    def _record_end(self, results: dict[str, Any], failed: int, interrupted: str | None) -> None:
+        write_json_atomically(self.tracker.artifact_path(RESULTS), results)
+        self.tracker.artifact(RESULTS)
+        rows = len(results["rows"])
+        finished = f"{rows - failed} of {rows} jobs finished"
         if interrupted:
             self.tracker.end("KILLED", f"{interrupted}; {finished}")
         else:
             self.tracker.end("FAILED" if failed else "FINISHED", finished)
-        delivery = self.shipper.finish(self.config.tracking.wait_seconds) if self.shipper else None
-        report.show_sweep(results, self.folder, self.outputs, delivery)
-        return EXIT_FAILED if failed else 0
 
 
 def exit_code() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src import closing, console, programs
+from src import closing, console, programs, storage
 from src.build import model_summary, parameter_count
 from src.config import Config
 from src.console import warn
@@ -50,6 +50,7 @@ def train(
         UserError: a part of the configuration can't be built, before a folder is claimed.
         CannotFuse: the members can't share a program, before a folder is claimed.
         Interrupted: after the checkpoints were written and the records closed as KILLED.
+        OSError: the disk is full before the first update; later that ends the runs as FAILED.
     """
     config = jobs[0].config
     program = programs.compiled(
@@ -84,9 +85,11 @@ def train(
                 )
             closing.close(runs, program, dataset, pictures=jobs[0].artifacts == "full")
         except BaseException as error:
+            full = storage.described(error, jobs[0].outputs)
             for run in runs:
-                run.abort(f"{type(error).__name__}: {error}")
-            raise
+                run.abort(full or f"{type(error).__name__}: {error}")
+            if not full or len(runs) < len(jobs):
+                raise
     if interruption.signal and any(run.status == "KILLED" for run in runs):
         raise Interrupted(interruption.signal, runs)
     return runs
@@ -108,6 +111,16 @@ def start(
     )
     if checkpoint is not None:
         run.resume(checkpoint)
+    try:
+        _begin(run, job, summary)
+    except OSError:
+        tracker.close()
+        raise
+    return run
+
+
+def _begin(run: Run, job: Job, summary: str) -> None:
+    tracker = run.tracker
     tracker.artifact_path(SUMMARY).unlink(missing_ok=True)  # of the attempt before this one
     tracker.begin(run.update)
     if job.artifacts != "none" and tracker.journal.attempts == 1:
@@ -115,7 +128,6 @@ def start(
         tracker.artifact(CONFIG_ARTIFACT)
         tracker.artifact_path(MODEL_SUMMARY).write_text(summary, encoding="utf-8")
         tracker.artifact(MODEL_SUMMARY)
-    return run
 
 
 def checkpoints_of(folder: Path, config: Config) -> Checkpoints:

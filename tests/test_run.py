@@ -1,5 +1,6 @@
 """What a run remembers while it trains, and what of it survives in a checkpoint."""
 
+import errno
 import math
 
 import numpy as np
@@ -144,3 +145,17 @@ def test_a_sweeper_is_told_the_objective_or_nan(run, status, value, expected):
     run.objective_value = value
     run.end(status, "")
     assert run.score == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(("status", "kept"), [("FINISHED", "FAILED"), ("KILLED", "KILLED")])
+def test_an_end_that_cannot_be_written_is_told(run, monkeypatch, journal_of, status, kept):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("src.run.write_json_atomically", full)
+    run.end(status, "as planned")
+    run.close()
+    assert (run.status, run.closed) == (kept, True)
+    assert run.reason.startswith("as planned; its summary could not be written (")
+    last = journal_of(run.folder).lines[-1]  # a short line may find room where a file doesn't
+    assert (last["kind"], last["status"]) == ("end", kept)

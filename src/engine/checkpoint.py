@@ -8,7 +8,6 @@ A checkpoint is written into a folder aside, flushed to disk and renamed into pl
 any instant leaves the one before it as the newest.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -20,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import safetensors
 import safetensors.numpy
+
+from src import storage
 
 if TYPE_CHECKING:  # what looks checkpoints over has no use for TensorFlow
     from src.engine.state import State
@@ -97,7 +98,7 @@ class Checkpoints:
         except OSError as error:
             shutil.rmtree(aside, ignore_errors=True)
             needed = sum(len(content) for content in tensors.values())
-            raise CheckpointError(self._refusal(target, error, needed)) from error
+            raise CheckpointError(str(storage.refused(target, error, needed))) from error
         for old in self._numbered()[: -self.keep]:
             shutil.rmtree(old, ignore_errors=True)
         for abandoned in self.abandoned():
@@ -143,16 +144,6 @@ class Checkpoints:
         return sorted(
             path for path in self.folder.iterdir() if path.name.isdigit() and path.is_dir()
         )
-
-    def _refusal(self, target: Path, error: OSError, needed: int) -> str:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            existing = self.folder if self.folder.is_dir() else self.folder.parent
-            free = shutil.disk_usage(existing).free
-            return (
-                f"{target}: the disk is full: {needed:,} bytes are needed, {free:,} are free; "
-                "make room and go on with resume"
-            )
-        return f"{target}: {error.strerror or error}"
 
 
 def load(folder: Path) -> Checkpoint:

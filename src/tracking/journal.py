@@ -11,6 +11,7 @@ written twice. One process writes at a time (an advisory lock on the file keeps 
 """
 
 import base64
+import errno
 import fcntl
 import json
 import os
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from src import storage
 from src.errors import UserError
 from src.tracking.paths import sync_folder
 
@@ -149,17 +151,17 @@ class Journal:
             raise
 
     def append(self, kind: str, **fields: Any) -> None:
-        """Write one line. OSError (a full disk): nothing of the line stays in the file."""
+        """Write one line. StorageError (a full disk): nothing of the line stays in the file."""
         now = time.time_ns() // 1_000_000
         line = {"seq": self._seq, "t": now, "kind": kind, **fields}
         raw = encode_line(line)
         try:
             written = os.write(self._descriptor, raw)
             if written != len(raw):
-                raise OSError(28, "no space left for a whole line", str(self.path))
-        except OSError:
+                raise OSError(errno.ENOSPC, "no space left for a whole line")
+        except OSError as error:
             os.ftruncate(self._descriptor, self._size)
-            raise
+            raise storage.refused(self.path, error, len(raw)) from error
         self._size += len(raw)
         self._note(line)
 
@@ -197,8 +199,11 @@ class Journal:
         return disagreement
 
     def sync(self) -> None:
-        """Flush to disk all that was appended (some milliseconds on a disk)."""
-        os.fsync(self._descriptor)
+        """Flush to disk all that was appended (some milliseconds on a disk). StorageError."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise storage.refused(self.path, error, self._size) from error
 
     def close(self) -> None:
         """Close the file; may be called again."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from src.storage import StorageError
 from src.tracking import journal
 from src.tracking.journal import Journal, JournalBusyError, JournalDamagedError
 
@@ -162,7 +163,9 @@ def test_a_full_disk_leaves_whole_lines(path, monkeypatch):
         before = path.read_bytes()
         real = os.write
         monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[: len(data) // 2]))
-        with pytest.raises(OSError, match="space") as caught:
+        with pytest.raises(
+            StorageError, match=r"the disk is full: [0-9]+ bytes are needed"
+        ) as caught:
             writer.metrics(1, {"train/loss": 1.0})
         assert caught.value.errno == errno.ENOSPC
         monkeypatch.undo()
