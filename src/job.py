@@ -141,6 +141,7 @@ def describe_data(dataset: Dataset) -> dict[str, object]:
         "input_shape": list(dataset.input_shape),
         "num_classes": dataset.num_classes,
         "labels": dataset.labels,
+        "features": dataset.features.record() if dataset.features else None,
     }
 
 

@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from src.data.features import Features
+
 LabelKind = Literal["integer", "one_hot", "soft", "real"]
 
 
@@ -34,6 +36,7 @@ class Dataset:
     class_names: one for each class; empty for real labels.
     source: the path or a description of where the arrays come from.
     digest: sha256 in hex over the arrays as the source gave them, dtype and shape included.
+    features: how x was made of a table's columns; None where it was no table.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Dataset:
     class_names: tuple[str, ...]
     source: str
     digest: str
+    features: Features | None = None
 
     def splits(self) -> dict[str, Split]:
         """The splits that exist, by name."""

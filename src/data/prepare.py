@@ -7,6 +7,7 @@ import numpy as np
 from src.data.check import check, count_classes
 from src.data.chunks import row_chunks
 from src.data.dataset import Dataset, Split
+from src.data.features import fit as fit_features
 from src.data.labels import Wanted, convert, resulting_kind
 from src.data.normalise import Normalisation, apply, fit
 from src.data.source import Source
@@ -41,12 +42,20 @@ def prepare(
             f"{source.source}: {len(names)} class names for {num_classes} classes; give one each"
         )
     rows = _rows(source, seed, validation_fraction, test_fraction)
-    scaling = fit(source.train[0], rows["train"], normalisation)
+    features = None
+    if source.layout is not None:
+        features = fit_features(source.layout, source.train[0][rows["train"]], normalisation)
+    else:
+        scaling = fit(source.train[0], rows["train"], normalisation)
     made = {}
     for name, chosen in rows.items():
         x, y = source.splits().get(name, source.train)
         labels_made = convert(y[chosen], source.labels, kind, num_classes)
-        made[name] = Split(apply(x, chosen, scaling), labels_made)
+        if features is not None and source.layout is not None:
+            inputs = features.apply(x[chosen], source.layout)
+        else:
+            inputs = apply(x, chosen, scaling)
+        made[name] = Split(inputs, labels_made)
     return Dataset(
         name=source.name,
         train=made["train"],
@@ -57,17 +66,20 @@ def prepare(
         class_names=() if kind == "real" else names,
         source=source.source,
         digest=digest(source),
+        features=features,
     )
 
 
 def digest(source: Source) -> str:
-    """sha256 in hex over the source's arrays, with the name, dtype and shape of each."""
+    """sha256 in hex over the source's arrays, their names, dtypes and shapes, and its columns."""
     result = hashlib.sha256()
     for split_name, arrays in source.splits().items():
         for name, array in zip("xy", arrays, strict=True):
             result.update(f"{split_name}/{name} {array.dtype.str} {array.shape}\n".encode())
             for rows in row_chunks(array):
                 result.update(np.ascontiguousarray(array[rows]).data)
+    if source.layout is not None:  # the arrays hold categories by number
+        result.update(repr(source.layout.columns).encode())
     return result.hexdigest()
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from src.data.columns import Layout
 from src.data.dataset import LabelKind
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -20,6 +21,7 @@ class Source:
     num_classes: None where the labels themselves tell it.
     class_names: empty where the classes have no names.
     source: the path or a description; error messages open with it.
+    layout: what the columns of x are, where x is the raw numbers of a table; see `columns.raw`.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Source:
     num_classes: int | None
     class_names: tuple[str, ...]
     source: str
+    layout: Layout | None = None
 
     def splits(self) -> dict[str, Arrays]:
         """The splits that exist, by name."""

@@ -103,7 +103,7 @@ def test_seeds_beyond_the_generators_key_are_refused(seed):
 
 @pytest.mark.parametrize("path", sorted(Path("conf/data").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_choice_has_the_keys_its_source_takes(path):
-    config = yaml.safe_load(path.read_text())
+    config = yaml.safe_load(path.read_text().replace("${task}", "classification"))
     config.pop("defaults", None)
     assert set(COMMON) < set(config)
     arguments = {key: value for key, value in config.items() if key not in {"_target_", *COMMON}}

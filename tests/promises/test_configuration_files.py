@@ -98,13 +98,15 @@ def test_every_key_has_its_lowercase_name(name):
         assert re.fullmatch(r"[a-z_0-9/@.]+|_target_|override \S+", str(key)), key
 
 
-def small(overrides: list[str], pictures: Path, fashion: Path) -> list[str]:
+def small(overrides: list[str], pictures: Path, fashion: Path, table: Path) -> list[str]:
     """The overrides, their data exchanged for a few rows of the same kind."""
     if "data=pictures" in overrides:
         overrides = [o for o in overrides if o != "data=pictures"] + ["data=arrays"]
-    for kind, path in (("arrays", pictures), ("fashion_mnist", fashion)):
+    for kind, path in (("arrays", pictures), ("fashion_mnist", fashion), ("csv", table)):
         if f"data={kind}" in overrides:
             overrides = [*overrides, f"data.path={path}"]
+    if "data=csv" in overrides:
+        overrides = [*overrides, "data.label=kind"]
     return overrides
 
 
@@ -122,16 +124,26 @@ def fashion(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def table(tmp_path_factory) -> Path:
+    """A CSV file of 30 rows: numbers, categories and three kinds."""
+    path = tmp_path_factory.mktemp("table") / "table.csv"
+    colours = ["red", "blue"]
+    rows = [f"{row / 7:.3f},{colours[row % 2]},{'abc'[row % 3]}" for row in range(30)]
+    path.write_text("\n".join(["size,colour,kind", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
 @pytest.mark.parametrize("choice", CHOICES, ids=IDS)
 def test_it_composes_builds_and_makes_one_update(
-    configured, tiny, tensorflow, choice, pictures, fashion
+    configured, tiny, tensorflow, choice, pictures, fashion, table
 ):
     from src import job
     from src.build import build
     from src.engine import state
     from src.engine.program import Program
 
-    overrides = small(["=".join(choice), *BESIDE.get(choice, [])], pictures, fashion)
+    overrides = small(["=".join(choice), *BESIDE.get(choice, [])], pictures, fashion, table)
     config: Config = configured(*tiny(*overrides), "data.batch_size=6")
     if config.data.target.endswith("fashion_mnist.load"):  # a preset's
         config = configured(*tiny(*overrides), "data.batch_size=6", f"data.path={fashion}")
