@@ -76,7 +76,7 @@ def test_features_are_fitted_on_the_training_rows(load):
     mean, deviation = 2.0, np.std([1.5, 2.0, 2.5])
     expected = [
         [(1.5 - mean) / deviation, 1, 0],
-        [0, 0, 1],
+        [0.0, 0, 1],
         [(4 - mean) / deviation, 0, 0],
         [(2.5 - mean) / deviation, 0, 0],
     ]
