@@ -30,6 +30,7 @@ OFFERED = (
     "optimizer",
     "loss",
     "metrics",
+    "dataset",
 )
 WEIGHT_DECAY = "optimizer.weight_decay"
 

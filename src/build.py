@@ -41,6 +41,7 @@ def build(config: Config, dataset: Dataset, seed: int) -> Step:
     metrics = {"loss": keras.metrics.Mean(name="loss")}
     metrics |= {name: _metric(name, dataset.labels) for name in config.metrics}
     parts = {"model": model, "optimizer": optimizer, "loss": loss, "metrics": metrics}
+    parts["dataset"] = dataset  # for steps that ask for it
     step = _make("step", config.step, parts)
     if not isinstance(step, Step):
         raise UserError(f"step._target_={config.step.target}: derive it from src.steps.step.Step")

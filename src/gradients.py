@@ -128,7 +128,7 @@ def _key(override: str) -> str:
 def _what_is_checked(configuration: config.Config, check: settings.Check, rows: int) -> str:
     model, step = (_class_name(group) for group in (configuration.model, configuration.step))
     what = (
-        f"the gradients that {step} hands to its optimizer, against the loss it returns,"
+        f"the gradients that {step} hands to its optimizer, against the loss it minimises,"
         if check.gradient == "step"
         else "the tape's gradients of the loss, against the loss"
     )

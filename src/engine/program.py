@@ -140,7 +140,11 @@ class Program:
             # The split is kept as well, so that no other object gets its id.
             self._evaluations[id(split)] = (split, self._traced(lambda: self._evaluate(x, y)))
         self._evaluations[id(split)][1]()
-        return self.take_results()
+        untouched = self.step.TRAINING_ONLY
+        return [
+            {name: value for name, value in results.items() if name not in untouched}
+            for results in self.take_results()
+        ]
 
     def load(
         self, states: Sequence[state.State], attributes: Mapping[str, np.ndarray] | None = None
@@ -267,7 +271,7 @@ class Program:
         return tf.cast(loss, tf.float32)
 
     def _results_of_one(self) -> dict[str, tf.Tensor]:
-        metrics = self.step.metrics
+        metrics = self.step.reported
         results = {name: tf.cast(metric.result(), tf.float32) for name, metric in metrics.items()}
         for metric in metrics.values():
             metric.reset_state()

@@ -1,6 +1,7 @@
 """What every kind of training step has in common."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,7 +19,10 @@ class Step:
         optimizer: built over the model's trainable variables.
         loss: `(labels, predictions)` to a scalar, the mean over the batch.
         metrics: by the name they are reported under; `loss` is a `keras.metrics.Mean`.
+        own_metrics: further ones, which the step itself updates.
     """
+
+    TRAINING_ONLY: tuple[str, ...] = ()  # metrics that validation doesn't update
 
     def __init__(
         self,
@@ -31,6 +35,7 @@ class Step:
         self.optimizer = optimizer
         self.loss = loss
         self.metrics = dict(metrics)
+        self.own_metrics: dict[str, keras.metrics.Metric] = {}
 
     @property
     def weights(self) -> list[tf.Variable | tf.Tensor]:
@@ -46,8 +51,13 @@ class Step:
         return {
             "model": list(self.model.variables),
             "optimizer": list(self.optimizer.variables),
-            "metrics": [v for metric in self.metrics.values() for v in metric.variables],
+            "metrics": [v for metric in self.reported.values() for v in metric.variables],
         }
+
+    @property
+    def reported(self) -> dict[str, keras.metrics.Metric]:
+        """All metrics by name."""
+        return self.metrics | self.own_metrics
 
     def train(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Make one update from a batch.
@@ -80,3 +90,16 @@ class Step:
                 )
             else:
                 metric.update_state(y, predictions)
+
+    def held(self, values: Any) -> Any:
+        """Tensors, in any nesting, that the gradient takes for constants.
+
+        A step draws or computes them from the weights and then differentiates as if they stood
+        fixed. The gradient check keeps them while it varies the weights: nothing else could tell
+        what a gradient leaves out on purpose from what it lacks.
+        """
+        return tf.nest.map_structure(tf.stop_gradient, values)
+
+    def minimised(self, loss: tf.Tensor) -> tf.Tensor:
+        """Name the loss whose gradient is applied, where it isn't the one that `train` returns."""
+        return loss

@@ -15,6 +15,7 @@ from src.engine import state
 from src.errors import UserError
 from src.steps.step import Step
 from src.tape import precision
+from src.tape.constants import Constants
 from src.tape.recorder import GradientRecorder
 from src.tape.settings import Check
 
@@ -30,6 +31,7 @@ class Subject:
         dtype: in which everything is computed.
         loss: the loss at the current weights. All other state (running means, metrics, seeds) is
             put back first, so that equal weights give equal losses: a dropout mask never changes.
+            What the step takes for constants stays what it was at the last gradients.
         gradients: for each trainable variable its gradient, None where the loss was not connected
             with it; variables that the step leaves alone are missing.
         casts: operations of the loss that make a shorter number of a float64.
@@ -81,31 +83,40 @@ def make(step: Step, x: tf.Tensor, y: tf.Tensor, gradient: Literal["step", "loss
         if id(variable) not in weights
     ]
     compute = _of_step if gradient == "step" else _of_loss
+    constants = Constants(step)
 
     @tf.function
     def loss() -> tf.Tensor:
         for variable, value in others:
             variable.assign(value)
-        return compute(step, x, y)[0]
+        constants.begin(replay=True)
+        return compute(step, x, y, constants)[0]
 
     @tf.function
-    def gradients() -> dict[str, tf.Tensor | None]:
+    def gradients() -> tuple[dict[str, tf.Tensor | None], list[Any]]:
         for variable, value in others:
             variable.assign(value)
-        return compute(step, x, y)[1]
+        constants.begin(replay=False)
+        return compute(step, x, y, constants)[1], constants.held
 
     def as_arrays() -> dict[str, np.ndarray | None]:
-        found = gradients()
+        found, held = gradients()
+        constants.keep(held)
         if gradient == "step":
             _check_calls(len(step.optimizer.calls))
         return {name: None if value is None else value.numpy() for name, value in found.items()}
+
+    def as_number() -> float:
+        if not constants.kept:
+            as_arrays()
+        return float(loss())
 
     return Subject(
         step,
         x,
         y,
         dtype=np.dtype(x.dtype.as_numpy_dtype),
-        loss=lambda: float(loss()),
+        loss=as_number,
         gradients=as_arrays,
         casts=lambda: precision.casts(loss.get_concrete_function()),
     )
@@ -123,12 +134,16 @@ def name_variables(model: keras.Model) -> dict[str, keras.Variable]:
     return named
 
 
-def _of_step(step: Step, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, dict[str, Any]]:
-    """The loss that the step returns, and the gradients that it hands to its optimizer."""
+def _of_step(
+    step: Step, x: tf.Tensor, y: tf.Tensor, constants: Constants
+) -> tuple[tf.Tensor, dict[str, Any]]:
+    """The loss that the step names or returns, and the gradients that it hands to its optimizer."""
     recorder = step.optimizer
     assert isinstance(recorder, GradientRecorder)
     recorder.calls.clear()
     loss = step.train(x, y)
+    if constants.loss is not None:
+        loss = constants.loss
     names = _names_by_identity(step.model)
     return loss, {
         names[id(variable)]: None if gradient is None else tf.convert_to_tensor(gradient)
@@ -145,7 +160,9 @@ def _check_calls(calls: int) -> None:
         )
 
 
-def _of_loss(step: Step, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, dict[str, Any]]:
+def _of_loss(
+    step: Step, x: tf.Tensor, y: tf.Tensor, _: Constants
+) -> tuple[tf.Tensor, dict[str, Any]]:
     """The loss as in training, without the step, and the tape's gradients of it."""
     variables = name_variables(step.model)
     with tf.GradientTape() as tape:

@@ -35,12 +35,23 @@ LOSSES = {
     "mean_squared_error": ["data.labels=one_hot"],
     "huber": ["data.labels=one_hot", "loss.delta=0.2"],
 }
+# With what members may differ in, if there is such a thing.
+STEPS: dict[str, tuple[str, list[float]]] = {
+    "standard": ("", []),
+    "sam": ("rho", [0.0, 0.1, 0.5]),
+    "mixup": ("alpha", [0.1, 0.4, 2.0]),
+    "adversarial": ("epsilon", [0.0, 0.05, 0.2]),
+    "gradient_penalty": ("weight", [0.0, 0.1, 1.0]),
+    "gradient_noise_scale": ("", []),
+}
+# It is a quotient of differences, which enlarge rounding.
+TOLERANCES = {"gradient_noise_scale": {"rtol": 1e-3}}
 
 
 def test_the_choices_are_those_of_conf():
     assert {path.stem for path in Path("conf/loss").glob("*.yaml")} == LOSSES.keys()
     assert {path.stem for path in Path("conf/model").glob("*.yaml")} <= MODELS.keys()
-    assert [path.stem for path in Path("conf/step").glob("*.yaml")] == ["standard"]
+    assert {path.stem for path in Path("conf/step").glob("*.yaml")} == STEPS.keys()
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -57,6 +68,33 @@ def test_every_model(configs, name):
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss(configs, name):
     compare(configs(f"loss={name}", *LOSSES[name], *MODELS["linear"]))
+
+
+@pytest.mark.parametrize("name", quick_and_slow(STEPS, {"sam", "mixup"}))
+def test_every_step_and_what_members_may_differ_in(configs, name):
+    made = configs(f"step={name}", *MODELS["linear"])
+    key, values = STEPS[name]
+    if key:
+        made = with_values(made, "step", [{key: value} for value in values])
+    compare(made, **TOLERANCES.get(name, {}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STEPS)
+def test_every_step_compiled_by_xla(configs, name):
+    compare(configs(f"step={name}", "jit=true", *MODELS["mlp"]), **TOLERANCES.get(name, {}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STEPS)
+def test_every_step_with_dropout(configs, name):
+    compare(configs(f"step={name}", *MODELS["dropout"]), **TOLERANCES.get(name, {}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STEPS)
+def test_every_step_with_convolutions_and_batch_normalisation(configs, name):
+    compare(configs(f"step={name}", *MODELS["cnn"]), **TOLERANCES.get(name, {}))
 
 
 @pytest.mark.parametrize(

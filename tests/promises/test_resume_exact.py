@@ -42,11 +42,26 @@ KINDS = {
         "epochs=1",
     ],
     "compiled by XLA, mixed precision": ["jit=true", "+model.dtype=mixed_bfloat16", "epochs=1"],
+    "SAM, batch normalisation, dropout": [
+        "data=pictures",
+        "model=cnn",
+        "model.filters=[3]",
+        "model.dropout=0.3",
+        "step=sam",
+        "epochs=1",
+    ],
+    "mixup": ["step=mixup", "step.alpha=1.0", "optimizer=adam", "epochs=1"],
+    "attacks from random starts": ["step=adversarial", "step.epsilon=0.2", "epochs=1"],
     "line by line, dropout": ["eager=true", "jit=auto", "model.dropout=0.4"],
 }
 
 
-@pytest.fixture(params=KINDS)
+SLOW = ("SAM, batch normalisation, dropout", "attacks from random starts")
+
+
+@pytest.fixture(
+    params=[pytest.param(kind, marks=[pytest.mark.slow] * (kind in SLOW)) for kind in KINDS]
+)
 def overrides(request, pictures):
     given = list(KINDS[request.param])
     if "data=pictures" in given:

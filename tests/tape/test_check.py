@@ -183,6 +183,39 @@ def test_the_weights_and_all_other_state_end_as_they_were():
     assert made_subject.loss() == loss
 
 
+class Displaced(Standard):
+    """Differentiates at the weights and a hundredth of them, which it takes for a constant."""
+
+    holds, names = True, True
+
+    def train(self, x, y):
+        step = [0.01 * weight for weight in self.weights]
+        step = self.held(step) if self.holds else step
+        moved = [weight + one for weight, one in zip(self.weights, step, strict=True)]
+        values = list(zip(self.model.trainable_variables, moved, strict=True))
+        with keras.StatelessScope(values), tf.GradientTape() as tape:
+            tape.watch(moved)
+            loss = self.loss(y, self.model(x, training=True))
+        self.apply_gradients(tape.gradient(loss, moved))
+        return self.minimised(loss) if self.names else loss * 0 + 1
+
+
+def test_what_a_step_holds_stays_where_it_was_at_the_gradient():
+    made_subject = made(keras.layers.Dense(6, "tanh"), step=Displaced)
+    assert max(row.error for row in checked(made_subject).values()) < 1e-6
+    variable = made_subject.step.model.trainable_variables[0]
+    variable.assign(variable * 2)
+    made_subject.gradients()  # holds those of the new weights
+    assert max(row.error for row in checked(made_subject).values()) < 1e-6
+
+
+@pytest.mark.parametrize("changes", [{"holds": False}, {"names": False}])
+def test_what_a_step_does_not_tell_is_caught(changes):
+    rows = checked(made(keras.layers.Dense(6, "tanh"), step=type("Silent", (Displaced,), changes)))
+    # 1.01 ** 2 of the curvature and 1.01 of the slope are missing from the gradient.
+    assert min(row.error for row in rows.values()) > 5e-3
+
+
 def test_layers_of_one_name_are_told_apart():
     rows = checked(
         made(
