@@ -31,7 +31,12 @@ def close(runs: Sequence[Run], program: Program, dataset: Dataset, *, pictures: 
     finished = [member for member, run in enumerate(runs) if run.status == "FINISHED"]
     for member in finished:
         run = runs[member]
-        run.tracker.tags({"state_sha256": state.sha256(program.snapshot(member))})
+        run.tracker.tags(
+            {
+                "state_sha256": state.sha256(program.snapshot(member)),
+                "stopped_early": str(run.stopped_early).lower(),
+            }
+        )
         if run.best:
             program.restore(run.best.state, member)
             run.tracker.tags({"best_epoch": str(run.best.epoch)})

@@ -141,6 +141,24 @@ class TrackingConfig(BaseModel):
         return f"sqlite:///{path.absolute()}"
 
 
+class EarlyStoppingConfig(BaseModel):
+    """When a run ends because `monitor` no longer improves."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    patience: Annotated[int, Field(gt=0)] | None
+    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class PlateauConfig(BaseModel):
+    """When and how a run learns slower because `monitor` no longer improves."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    patience: Annotated[int, Field(gt=0)] | None
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    minimum: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class CheckpointConfig(BaseModel):
     """How often a run is saved while it trains, and how many saves are kept."""
 
@@ -162,6 +180,8 @@ class Config(BaseModel):
     tracking: TrackingConfig
     checkpoint: CheckpointConfig
     task: Literal["classification", "regression"]
+    early_stopping: EarlyStoppingConfig
+    plateau: PlateauConfig
     metrics: list[str]
     outputs: Annotated[str, Field(min_length=1)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]

@@ -43,11 +43,11 @@ def fit(
         console: told of the progress.
     """
     pace = Pace(program.capacity)
-    base = np.array([run.learning_rate for run in runs])
     update, epoch = runs[0].update, runs[0].epoch
     saved = time.monotonic()
     while epoch < epochs and _active(runs).any():
         program.shuffle(np.stack([row_order(run.seed, epoch, program.rows) for run in runs]))
+        base = np.array([run.learning_rate for run in runs])  # an epoch's end may change it
         end = (epoch + 1) * program.updates_per_epoch
         while update < end and _active(runs).any():
             count = pace.next(end - update)
@@ -63,7 +63,8 @@ def fit(
             if interruption.signal or time.monotonic() - saved > checkpoint_seconds:
                 # Not yet at an epoch's end: there the epoch's results come first.
                 if update < end:
-                    _save(program, runs, update - epoch * program.updates_per_epoch)
+                    in_epoch = update - epoch * program.updates_per_epoch
+                    _save(program, runs, in_epoch, _active_members(runs))
                     saved = time.monotonic()
                 if interruption.signal:
                     break
@@ -71,7 +72,7 @@ def fit(
             epoch += 1
             _finish_epoch(program, runs, validation, epoch, console)
             if interruption.signal or time.monotonic() - saved > checkpoint_seconds:
-                _save(program, runs, 0)
+                _save(program, runs, 0, _active_members(runs))
                 saved = time.monotonic()
         if interruption.signal:
             for run in runs:
@@ -80,7 +81,7 @@ def fit(
                     f"interrupted by signal {interruption.signal} after update {run.update}",
                 )
     if epoch >= epochs:
-        _save(program, runs, 0)
+        _save(program, runs, 0, _active_members(runs))
     for run in runs:
         run.end("FINISHED", f"trained {run.epoch} epochs")
 
@@ -97,16 +98,21 @@ def _finish_epoch(
     program: Program, runs: Sequence[Run], validation: Split, epoch: int, console: Console
 ) -> None:
     trained, validated = program.take_results(), program.evaluate(validation)
-    for member in _active_members(runs):
+    members = _active_members(runs)
+    for member in members:
         metrics = {f"train/{name}": value for name, value in trained[member].items()}
         metrics |= {f"val/{name}": value for name, value in validated[member].items()}
         if runs[member].record_epoch(epoch, metrics):
             runs[member].keep_best(program.snapshot(member, "model/"))
+    ended = set(members) - set(_active_members(runs))
+    _save(program, runs, 0, sorted(ended))  # those that no later save reaches
     console.epoch_done(epoch, [run.metrics for run in runs])
 
 
-def _save(program: Program, runs: Sequence[Run], update_in_epoch: int) -> None:
-    for member in _active_members(runs):
+def _save(
+    program: Program, runs: Sequence[Run], update_in_epoch: int, members: Sequence[int]
+) -> None:
+    for member in members:
         runs[member].save(update_in_epoch, program.snapshot(member))
 
 

@@ -7,8 +7,9 @@ from src.config import Config, flatten
 
 # Keys that say how a run is recorded or how it is named, not what it computes.
 FREE = ("resume", "outputs", "name", "log_every", "objective", "tracking.", "checkpoint.")
-# Keys whose values the program holds as tensors: runs that differ in them alone may share it.
-TENSORS = ("seed", "optimizer.learning_rate", "schedule.")
+# Keys whose values the program holds as tensors, or that only the loop follows, for each of its
+# runs: runs that differ in them alone may share a program.
+TENSORS = ("seed", "optimizer.learning_rate", "schedule.", "early_stopping.", "plateau.")
 
 
 def fingerprint(config: Config, without: tuple[str, ...] = ()) -> str:

@@ -23,10 +23,10 @@ def direction(metric: str) -> str:
     return "min" if any(part in name for part in LOWER_IS_BETTER) else "max"
 
 
-def better(metric: str, value: float, than: float | None) -> bool:
-    """Whether `value` beats `than`; anything beats None, and a NaN beats nothing."""
+def better(metric: str, value: float, than: float | None, by: float = 0.0) -> bool:
+    """Whether `value` beats `than` by more than `by`; anything beats None, a NaN beats nothing."""
     if math.isnan(value):
         return False
     if than is None:
         return True
-    return value < than if direction(metric) == "min" else value > than
+    return value < than - by if direction(metric) == "min" else value > than + by

@@ -19,8 +19,8 @@ from src.tracking.tracker import ARTIFACTS, SUMMARY
 FINGERPRINT_TAG = "harness.config"
 OVERRIDES_FILE = "overrides.yaml"
 CONFIG_FILE = "config.yaml"
-# A run that goes on may be trained for longer.
-MAY_CHANGE = (*FREE, "epochs")
+# A run that goes on may be trained for longer: these decide when it ends, not what an update does.
+MAY_CHANGE = (*FREE, "epochs", "early_stopping.")
 
 
 def find(config: Config, outputs: Path) -> Path | None:
@@ -80,7 +80,8 @@ def check_same(config: Config, folder: Path) -> None:
         if not key.startswith(MAY_CHANGE) and before.get(key) != now.get(key):
             raise UserError(
                 f"{key}: the run in {folder.name} has {before.get(key)}, this command "
-                f"{now.get(key)}; a resumed run keeps what decides its result (epochs may grow)"
+                f"{now.get(key)}; a resumed run keeps what decides its result "
+                "(epochs may grow, early_stopping may change)"
             )
 
 

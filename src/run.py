@@ -11,6 +11,7 @@ import numpy as np
 from src import ranking
 from src.engine.checkpoint import Checkpoint, CheckpointError, Checkpoints
 from src.engine.state import State
+from src.patience import Patience, Plateau
 from src.tracking.paths import write_json_atomically
 from src.tracking.tracker import SUMMARY, Status, Tracker
 
@@ -31,10 +32,12 @@ class Run:
 
     Attributes:
         seed: of the order of the rows.
-        learning_rate: the base that the schedule multiplies.
+        learning_rate: the base that the schedule multiplies; smaller after a plateau.
         monitor: the metric that decides which epoch is the best, such as `val/loss`.
         objective: the metric that sweeps compare.
         objective_value: its best value over the epochs so far.
+        stopping: ends the run when `monitor` no longer improves.
+        plateau: reduces the learning rate when it no longer does.
         metrics: those of the last epoch.
         status: None while it trains.
     """
@@ -53,6 +56,8 @@ class Run:
     epoch: int = 0
     update: int = 0
     closed: bool = False
+    stopping: Patience = field(default_factory=Patience)
+    plateau: Plateau = field(default_factory=Plateau)
 
     @property
     def folder(self) -> Path:
@@ -73,13 +78,32 @@ class Run:
             self.end("FAILED", f"the loss became {losses[-1]} at update {self.update}")
 
     def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Record an epoch's metrics; returns whether it is the best so far by `monitor`."""
+        """Record an epoch's metrics; returns whether it is the best so far by `monitor`.
+
+        Too many epochs without an improvement end the run, or make it learn slower.
+        """
         self.epoch, self.metrics = epoch, dict(metrics)
         self.tracker.metrics(epoch, self.metrics)
         if ranking.better(self.objective, self.metrics[self.objective], self.objective_value):
             self.objective_value = self.metrics[self.objective]
-        value = self.best.value if self.best else None
-        return ranking.better(self.monitor, self.metrics[self.monitor], value)
+        best, monitored = self.best.value if self.best else None, self.metrics[self.monitor]
+        self.learning_rate = self.plateau.rate_after(self.monitor, monitored, self.learning_rate)
+        self.stopping.watch(self.monitor, monitored)
+        self._stop_early()
+        return ranking.better(self.monitor, monitored, best)
+
+    def _stop_early(self) -> None:
+        if self.stopping.over:
+            self.end(
+                "FINISHED",
+                f"stopped early after epoch {self.epoch}: {self.monitor} has not improved for "
+                f"{self.stopping.waited} epochs",
+            )
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether it was ended by `stopping`, before or at its last epoch."""
+        return self.status == "FINISHED" and self.stopping.over
 
     def keep_best(self, state: State) -> None:
         """Remember the model's variables as those of the best epoch."""
@@ -97,19 +121,30 @@ class Run:
             "best": {"value": best.value, "epoch": best.epoch, "update": best.update}
             if best
             else None,
+            "learning_rate": self.learning_rate,
+            "stopping": self.stopping.progress,
+            "plateau": self.plateau.patience.progress,
         }
         try:
             self.checkpoints.save(self.update, state, best.state if best else None, progress)
         except CheckpointError as error:
-            self.end("FAILED", f"the checkpoint could not be written: {error}")
+            # Whatever was decided before: what is not on disk is not finished.
+            self.status, self.reason = "FAILED", f"the checkpoint could not be written: {error}"
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Take over what the run had reached at `checkpoint`."""
+        """Take over what the run had reached at `checkpoint`.
+
+        One that had stopped early has ended, unless it goes on with more patience.
+        """
         progress: dict[str, Any] = checkpoint.progress
         self.update, self.epoch = checkpoint.update, progress["epoch"]
         self.metrics, self.objective_value = progress["metrics"], progress["objective"]
         if progress["best"] is not None and checkpoint.best is not None:
             self.best = Best(**progress["best"], state=checkpoint.best)
+        self.learning_rate = progress["learning_rate"]
+        self.stopping.resume(progress["stopping"])
+        self.plateau.patience.resume(progress["plateau"])
+        self._stop_early()
 
     def end(self, status: Status, reason: str) -> None:
         """Decide how the run ended; the first decision stands."""
@@ -134,6 +169,7 @@ class Run:
             "objective": self.objective,
             "objective_value": self.objective_value,
             "best_epoch": self.best.epoch if self.best else None,
+            "stopped_early": self.stopped_early,
             "metrics": self.metrics,
         }
 

@@ -21,6 +21,7 @@ from src.errors import UserError
 from src.fit import fit
 from src.interruption import Interrupted, Interruption
 from src.job import CONFIG_ARTIFACT, Job, claim
+from src.patience import Patience, Plateau
 from src.resume import CONFIG_FILE
 from src.run import Run
 from src.tracking.shipping import ShipperProcess
@@ -108,6 +109,12 @@ def start(
         learning_rate=config.optimizer.learning_rate,
         monitor=config.monitor,
         objective=config.objective,
+        stopping=Patience(config.early_stopping.patience, config.early_stopping.min_delta),
+        plateau=Plateau(
+            Patience(config.plateau.patience, config.plateau.min_delta),
+            config.plateau.factor,
+            config.plateau.minimum,
+        ),
     )
     if checkpoint is not None:
         run.resume(checkpoint)

@@ -100,7 +100,7 @@ def _models(model: type[BaseModel] = Config) -> list[type[BaseModel]]:
 
 
 def test_no_default_stands_in_the_schema():
-    assert len(_models()) == 9  # so that the search below really reaches the groups
+    assert len(_models()) >= 9  # so that the search below really reaches the groups
     assert [
         f"{model.__name__}.{name}"
         for model in _models()

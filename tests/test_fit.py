@@ -11,6 +11,7 @@ import pytest
 from src.data.dataset import Split
 from src.engine.checkpoint import Checkpoints, load
 from src.fit import CALL_SECONDS, Pace, fit, row_order
+from src.patience import Patience, Plateau
 from src.run import Run
 from src.tracking.record import RunRecord
 from src.tracking.tracker import Tracker
@@ -204,6 +205,76 @@ def test_the_best_epochs_state_is_kept_and_saved_beside_the_last(runs):
     assert int(checkpoint.last["model/done"]) == 15
     assert checkpoint.best is not None
     assert int(checkpoint.best["model/done"]) == 10
+
+
+def test_a_run_that_no_longer_improves_ends_and_is_saved_as_it_stands(runs):
+    program, [run] = Counting(), runs(stopping=Patience(2))
+    program.validation = dict(enumerate([3.0, 1.0, 2.0, 1.0], start=1))
+    shown = train(program, [run], epochs=9)
+    expected = "stopped early after epoch 4: val/loss has not improved for 2 epochs"
+    assert (run.status, run.reason, run.stopped_early) == ("FINISHED", expected, True)
+    assert run.best is not None
+    assert (run.update, run.epoch, run.best.epoch, len(shown.epochs)) == (20, 4, 2, 4)
+    assert saved(run) == [20]
+    checkpoint = load(run.folder / "checkpoints" / "00000020")
+    assert checkpoint.best is not None
+    assert [int(part["model/done"]) for part in (checkpoint.last, checkpoint.best)] == [20, 10]
+
+    # It has ended for good, unless it goes on with more patience.
+    again = Run(run.tracker, run.checkpoints, 0, 0.5, "val/loss", "val/loss", stopping=Patience(2))
+    again.resume(checkpoint)
+    assert (again.status, again.reason) == ("FINISHED", expected)
+    patient = Run(run.tracker, run.checkpoints, 0, 0.5, "val/loss", "val/loss")
+    patient.stopping = Patience(3)
+    patient.resume(checkpoint)
+    assert patient.status is None
+    train(program, [patient], epochs=9)
+    assert patient.best is not None
+    assert (patient.epoch, patient.best.epoch, patient.stopped_early) == (9, 9, False)
+
+
+def test_a_member_that_stops_early_is_frozen_while_the_group_goes_on(runs, journal_of):
+    program, members = Counting(members=3), runs(3)
+    program.validation = dict.fromkeys(range(1, 10), 1.0)
+    members[0].stopping, members[2].stopping = Patience(1), Patience(3)
+    train(program, members, epochs=5)
+    assert [run.epoch for run in members] == [2, 5, 4]
+    assert [saved(run) for run in members] == [[10], [25], [20]]
+    assert program.done.tolist() == [10, 25, 20]
+    assert [run.stopped_early for run in members] == [True, False, True]
+    for run, epochs in zip(members, (2, 5, 4), strict=True):
+        journal = journal_of(run.folder)
+        assert len(journal.updates["update/loss"]) == 5 * epochs
+        assert [step for name, step in journal.metrics if name == "val/loss"] == [
+            *range(1, epochs + 1)
+        ]
+
+
+def test_a_stopped_run_that_cannot_be_saved_has_failed(runs, monkeypatch):
+    from src.engine import checkpoint
+
+    def refuse(path, content):
+        raise OSError(28, "No space left on device")
+
+    program, [run] = Counting(), runs(stopping=Patience(1))
+    program.validation = {1: 1.0, 2: 1.0}
+    monkeypatch.setattr(checkpoint, "_write", refuse)
+    train(program, [run], epochs=5)
+    assert (run.status, run.epoch) == ("FAILED", 2)
+    assert "the disk is full" in run.reason
+
+
+def test_each_member_learns_slower_after_its_own_plateau(runs, journal_of):
+    program, members = Counting(members=2), runs(2)
+    program.validation = dict.fromkeys(range(1, 10), 1.0)
+    members[0].plateau = Plateau(Patience(1), 0.5)
+    members[1].plateau = Plateau(Patience(2), 0.25)
+    factors = np.linspace(1, 2, 20)[:, None].repeat(2, axis=1)
+    train(program, members, epochs=4, factors=factors)
+    bases = np.array([[0.5, 1], [0.5, 1], [0.25, 1], [0.125, 0.25]]).repeat(5, axis=0)
+    for number, run in enumerate(members):
+        found = journal_of(run.folder).updates["update/learning_rate"]
+        np.testing.assert_array_equal(found, (factors * bases)[:, number].astype(np.float32))
 
 
 @pytest.mark.parametrize("call", range(1, 7))

@@ -43,9 +43,11 @@ def test_what_is_a_tensor_may_differ(jobs):
         "tracking.experiment=other",
         "checkpoint.keep=3",
         "optimizer.weight_decay=0.1",
+        "early_stopping.patience=2",
+        "plateau.factor=0.2",
     )
     [group] = fusion.group(made, 64)
-    assert numbers([group]) == [list(range(10))]
+    assert numbers([group]) == [list(range(12))]
     assert group.reason == ""
 
 

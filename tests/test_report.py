@@ -18,6 +18,7 @@ def run(folder: Path, **changes):
         "monitor": "val/loss",
         "status": "FINISHED",
         "reason": "trained 4 epochs",
+        "stopped_early": False,
         "folder": folder,
         "tracker": SimpleNamespace(record=SimpleNamespace(id="20261123-101500-abc123")),
     }

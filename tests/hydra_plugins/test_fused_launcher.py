@@ -74,6 +74,27 @@ def test_members_are_what_one_by_one_makes_of_them(multirun, journal_of):
     assert sorted(jobs[0]) == sorted(jobs[1])
 
 
+def test_members_stop_early_and_learn_slower_each_on_its_own(multirun, journal_of):
+    swept = (
+        "early_stopping.patience=1,2,null",
+        "early_stopping.min_delta=1000",
+        "plateau.patience=1",
+        "plateau.min_delta=1000",
+        "epochs=4",
+        "tracking.artifacts=light",
+    )
+    ended, fused = multirun(*swept)
+    assert groups(ended) == ["jobs 0, 1, 2 are alike: one program for 3 members"]
+    _, alone = multirun(*swept, outputs="alone", launcher="hydra/launcher=basic")
+    for number, epochs in enumerate([2, 3, 4]):
+        same_run(fused[number], alone[number], journal_of)
+        assert summary(fused[number])["epoch"] == epochs
+        assert summary(fused[number])["stopped_early"] == (epochs < 4)
+        journal = journal_of(fused[number])
+        assert journal.tags["stopped_early"] == str(epochs < 4).lower()
+        assert ("test/loss", epochs) in journal.metrics
+
+
 def same_run(folder, other, journal_of):
     files, expected_files = (
         sorted(str(path.relative_to(parent)) for path in parent.rglob("*") if path.is_file())
@@ -82,7 +103,7 @@ def same_run(folder, other, journal_of):
     assert files == expected_files
     record, expected_record = RunRecord.load(folder), RunRecord.load(other)
     assert record.name == expected_record.name
-    assert record.tags.pop("fused_members") == "20"
+    assert record.tags.pop("fused_members") in ("3", "20")
     assert (record.parent, record.dataset) == ("..", expected_record.dataset)
     for values in (record.params, expected_record.params):
         del values["outputs"], values["tracking.experiment"]

@@ -27,7 +27,7 @@ LAYERS = [
     {"identity"},
     {"config"},
     {"targets"},
-    {"errors", "ranking", "provenance", "console", "startup", "composition", "storage"},
+    {"errors", "ranking", "patience", "provenance", "console", "startup", "composition", "storage"},
 ]
 # Where TensorFlow and Keras may be imported as a module is imported.
 NEEDS_TENSORFLOW = {

@@ -41,6 +41,13 @@ KINDS = {
         "model.hidden=[4]",
         "epochs=1",
     ],
+    "stopped early, after a plateau": [
+        "early_stopping.patience=2",
+        "early_stopping.min_delta=1000",
+        "plateau.patience=1",
+        "plateau.min_delta=1000",
+        "epochs=9",
+    ],
     "compiled by XLA, mixed precision": ["jit=true", "+model.dtype=mixed_bfloat16", "epochs=1"],
     "SAM, batch normalisation, dropout": [
         "data=pictures",
@@ -114,7 +121,8 @@ def stopped(train_in, monkeypatch):
 
 def assert_same(found, expected):
     """Two journals hold the same values at the same steps, bit for bit, and the same digest."""
-    assert found.tags["state_sha256"] == expected.tags["state_sha256"]
+    for tag in ("state_sha256", "stopped_early"):
+        assert found.tags[tag] == expected.tags[tag]
     assert found.metrics == expected.metrics
     for key, values in expected.updates.items():
         np.testing.assert_array_equal(found.updates[key], values)
@@ -125,9 +133,12 @@ def test_stopped_after_every_single_update(
     overrides, train_in, stopped, tmp_path, only_run, journal_of
 ):
     whole = journal_of(train_in(tmp_path / "whole", *overrides).folder)
-    updates = 3 if "epochs=1" in overrides else UPDATES
+    updates = 3 if "epochs=1" in overrides else 9 if "epochs=9" in overrides else UPDATES
     losses = whole.updates["update/loss"].tolist()
     assert len(losses) == len(set(losses)) == updates  # each of them tells something
+    assert whole.tags["stopped_early"] == str("epochs=9" in overrides).lower()
+    rates = set(whole.updates["update/learning_rate"].tolist())
+    assert "plateau.patience=1" not in overrides or len(rates) == 2
     for _ in range(updates):
         stopped(tmp_path / "parts", 1, *overrides, "resume=auto")
     parts = train_in(tmp_path / "parts", *overrides, "resume=auto")
