@@ -89,12 +89,16 @@ def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
 def _model(run: Run, model: keras.Model, dataset: Dataset) -> None:
     folder: Path = run.folder / "model"
     example = run.folder / "input_example.npy"
-    np.save(example, dataset.val.x[: min(5, dataset.val.rows)])
-    export.save(model, dataset.input_shape, folder)
+
+    def write() -> None:
+        np.save(example, dataset.val.x[: min(5, dataset.val.rows)])
+        export.save(model, dataset.input_shape, folder)
+
     run.tracker.model(
         folder.name,
         input_shape=dataset.input_shape,
         output_shape=(dataset.num_classes,),
         input_example=example.name,
         metadata={"epoch": run.best.epoch if run.best else run.epoch},
+        write=write,
     )

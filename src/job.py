@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 from hydra import compose
 from omegaconf import DictConfig
 
@@ -121,11 +120,7 @@ def claim(job: Job, dataset: Dataset, extra_tags: dict[str, str]) -> Tracker:
         | extra_tags,
         dataset=describe_data(dataset),
     )
-    record.claim(folder)
-    (folder / resume.CONFIG_FILE).write_text(
-        yaml.safe_dump(values, sort_keys=False), encoding="utf-8"
-    )
-    (folder / resume.OVERRIDES_FILE).write_text(yaml.safe_dump(job.overrides), encoding="utf-8")
+    record.claim(folder, resume.files(values, job.overrides))
     return Tracker(folder, record, warn=warn)
 
 

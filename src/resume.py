@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from src.config import Config, flatten
 from src.console import warn
 from src.errors import UserError
 from src.identity import FREE, fingerprint
+from src.tracking import journal
 from src.tracking.outstanding import load_delivery
 from src.tracking.record import FILE_NAME, RunRecord
 from src.tracking.tracker import ARTIFACTS, SUMMARY
@@ -55,6 +57,14 @@ def find(config: Config, outputs: Path) -> Path | None:
         f"resume={wanted}: neither a run id nor a run's folder under {outputs}; "
         f"the newest: {newest}"
     )
+
+
+def files(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, str]:
+    """Name to text of what a run's folder keeps for a resume: configuration and overrides."""
+    return {
+        CONFIG_FILE: yaml.safe_dump(values, sort_keys=False),
+        OVERRIDES_FILE: yaml.safe_dump(list(overrides)),
+    }
 
 
 def overrides_of(folder: Path) -> list[str]:
@@ -126,9 +136,20 @@ def _newest_unfinished(outputs: Path, digest: str) -> Path | None:
     for run in _runs(outputs):
         record = _record(run)
         if record and record.tags.get(FINGERPRINT_TAG) == digest:
-            summary = summary_of(run)
-            return None if summary.get("status") == "FINISHED" else run
+            return None if _finished(run) else run
     return None
+
+
+def _finished(run: Path) -> bool:
+    """Its last attempt came to its end, and said so in the journal: the summary comes before."""
+    if summary_of(run).get("status") != "FINISHED":
+        return False
+    status = None
+    with suppress(FileNotFoundError):
+        for _, line in journal.read(run / journal.FILE_NAME):
+            if line["kind"] in ("begin", "end"):
+                status = line.get("status")
+    return status == "FINISHED"
 
 
 def summary_of(folder: Path) -> dict[str, Any]:

@@ -11,12 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from src import naming, preflight, provenance, ranking, report, resume, storage
+from src import crash_points, naming, preflight, provenance, ranking, report, resume, storage
 from src.config import Config, flatten, validate
 from src.console import warn
 from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
@@ -85,13 +84,8 @@ class Sweep:
             tags=provenance.tags(["-m", *overrides], "src.train")
             | {naming.SWEPT_KEYS: json.dumps(self.keys)},
         )
-        record.claim(self.folder)
-        (self.folder / resume.CONFIG_FILE).write_text(
-            yaml.safe_dump(values, sort_keys=False), encoding="utf-8"
-        )
-        (self.folder / resume.OVERRIDES_FILE).write_text(
-            yaml.safe_dump(overrides), encoding="utf-8"
-        )
+        record.claim(self.folder, resume.files(values, overrides))
+        crash_points.passing("sweep.claimed")
         # Jobs are composed anew, with these overrides: so each of them knows the sweep's folder.
         with open_dict(config):
             config.hydra.sweep.dir = str(self.folder)
@@ -125,6 +119,7 @@ class Sweep:
 
     def _record_end(self, results: dict[str, Any], failed: int, interrupted: str | None) -> None:
         write_json_atomically(self.tracker.artifact_path(RESULTS), results)
+        crash_points.passing("sweep.results")
         self.tracker.artifact(RESULTS)
         rows = len(results["rows"])
         finished = f"{rows - failed} of {rows} jobs finished"
@@ -132,6 +127,7 @@ class Sweep:
             self.tracker.end("KILLED", f"{interrupted}; {finished}")
         else:
             self.tracker.end("FAILED" if failed else "FINISHED", finished)
+        crash_points.passing("sweep.ended")
 
 
 def exit_code() -> int:

@@ -130,9 +130,10 @@ def _begin(run: Run, job: Job, summary: str) -> None:
     tracker = run.tracker
     tracker.artifact_path(SUMMARY).unlink(missing_ok=True)  # of the attempt before this one
     tracker.begin(run.update)
-    if job.artifacts != "none" and tracker.journal.attempts == 1:
+    if job.artifacts != "none" and not tracker.journal.holds("artifact", path=CONFIG_ARTIFACT):
         shutil.copyfile(tracker.folder / CONFIG_FILE, tracker.artifact_path(CONFIG_ARTIFACT))
         tracker.artifact(CONFIG_ARTIFACT)
+    if job.artifacts != "none" and not tracker.journal.holds("artifact", path=MODEL_SUMMARY):
         tracker.artifact_path(MODEL_SUMMARY).write_text(summary, encoding="utf-8")
         tracker.artifact(MODEL_SUMMARY)
 

@@ -10,7 +10,7 @@ from src import resume
 from src.errors import UserError
 from src.identity import fingerprint
 from src.tracking.record import RunRecord
-from src.tracking.tracker import SUMMARY
+from src.tracking.tracker import SUMMARY, Tracker
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def make_run(configured):
     """A run's folder as a finished, killed or running process leaves it."""
     clock = iter(range(1_000_000_000, 2_000_000_000, 1000))
 
-    def make(folder, *overrides, status=None, mlflow_id=None):
+    def make(folder, *overrides, status=None, mlflow_id=None, ended=True):
         config = configured(*overrides)
         record = RunRecord(
             id=folder.name,
@@ -32,6 +32,11 @@ def make_run(configured):
         if status:
             (folder / "artifacts").mkdir()
             (folder / "artifacts" / SUMMARY).write_text(json.dumps({"status": status}))
+            tracker = Tracker(folder, record)
+            tracker.begin()
+            if ended:
+                tracker.end(status, "")
+            tracker.close()
         if mlflow_id:
             (folder / "delivery.json").write_text(json.dumps({"run_id": mlflow_id}))
         return folder
@@ -80,6 +85,16 @@ def test_another_runs_damaged_record_is_told_once_and_passed_over(
     assert line.endswith("passed over (python -m src.doctor sets it aside)")
     with pytest.raises(UserError, match=r"z/run\.json"):
         resume.find(configured("resume=z"), tmp_path)
+
+
+@pytest.mark.parametrize("went_on", [False, True])
+def test_auto_goes_on_with_a_run_killed_before_it_could_write_that_it_is_finished(
+    configured, make_run, tmp_path, went_on
+):
+    killed = make_run(tmp_path / "runs" / "a", status="FINISHED", ended=went_on)
+    if went_on:  # it was finished, then resumed for more epochs, and killed
+        Tracker(killed, RunRecord.load(killed)).begin()
+    assert resume.find(configured("resume=auto"), tmp_path) == killed
 
 
 def test_a_run_is_found_by_its_id_its_mlflow_id_or_its_folder(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors
 import safetensors.numpy
 
-from src import storage
+from src import crash_points, storage
 
 if TYPE_CHECKING:  # what looks checkpoints over has no use for TensorFlow
     from src.engine.state import State
@@ -79,28 +79,34 @@ class Checkpoints:
         try:
             shutil.rmtree(aside, ignore_errors=True)  # of a killed process that had this one's id
             aside.mkdir(parents=True)
+            crash_points.passing("checkpoint.aside")
             for name, content in tensors.items():
                 _write(aside / name, content)
             manifest = {"format": FORMAT, "update": update, "files": files, "progress": progress}
             _write(aside / MANIFEST, _sealed(manifest))
             _flush_folder(aside)
+            crash_points.passing("checkpoint.flushed")
             replaced = self.folder / f".{target.name}.replaced"
             shutil.rmtree(replaced, ignore_errors=True)
             if target.exists():  # the same update, damaged or of a run that isn't deterministic
                 target.rename(replaced)
+                crash_points.passing("checkpoint.replaced")
             try:
                 aside.rename(target)
             except OSError:
                 if replaced.exists():
                     replaced.rename(target)
                 raise
+            crash_points.passing("checkpoint.renamed")
             _flush_folder(self.folder)
         except OSError as error:
             shutil.rmtree(aside, ignore_errors=True)
             needed = sum(len(content) for content in tensors.values())
             raise CheckpointError(str(storage.refused(target, error, needed))) from error
         for old in self._numbered()[: -self.keep]:
+            crash_points.passing("checkpoint.prune")
             shutil.rmtree(old, ignore_errors=True)
+            crash_points.passing("checkpoint.pruned")
         for abandoned in self.abandoned():
             shutil.rmtree(abandoned, ignore_errors=True)
         return target
@@ -179,6 +185,7 @@ def set_aside(folder: Path) -> None:
     """Keep a damaged checkpoint under a name that nothing restores."""
     damaged = folder.with_name(f"damaged-{folder.name}")
     shutil.rmtree(damaged, ignore_errors=True)
+    crash_points.passing("checkpoint.damaged")
     folder.rename(damaged)
 
 
@@ -214,9 +221,11 @@ def _digest(content: bytes) -> dict[str, Any]:
 
 def _write(path: Path, content: bytes) -> None:
     with path.open("xb") as file:
+        crash_points.passing("checkpoint.opened")
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    crash_points.passing("checkpoint.written")
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,9 +1,12 @@
 """The model as a SavedModel: it loads where this repository and Keras are absent."""
 
+import shutil
 from pathlib import Path
 
 import keras
 import tensorflow as tf
+
+from src import crash_points
 
 
 class Exported(tf.Module):
@@ -29,8 +32,15 @@ class Exported(tf.Module):
 
 
 def save(model: keras.Model, input_shape: tuple[int, ...], folder: Path) -> None:
-    """Write the SavedModel with the signature `serving_default`."""
+    """Write the SavedModel with the signature `serving_default`; it appears whole."""
     exported = Exported(model, input_shape)
     # Traced for any number of rows: a call on one row would fix it at one.
     exported.__call__.get_concrete_function(tf.TensorSpec([None, *input_shape], tf.float32))
-    tf.saved_model.save(exported, str(folder), signatures={"serving_default": exported.predict})
+    aside = folder.with_name(f".{folder.name}.aside")
+    shutil.rmtree(aside, ignore_errors=True)  # of a killed process
+    tf.saved_model.save(exported, str(aside), signatures={"serving_default": exported.predict})
+    crash_points.passing("model.exported")
+    if folder.exists():
+        shutil.rmtree(folder)
+    aside.rename(folder)
+    crash_points.passing("model.renamed")

@@ -8,20 +8,21 @@ knows to be the same.
 """
 
 import itertools
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from src import crash_points
 from src.tracking import journal, limits, locks, outstanding
 from src.tracking.batch import Batch, text_batches
 from src.tracking.ending import deliver_end
 from src.tracking.journal import JournalDamagedError, Line
 from src.tracking.mlflow_model import deliver_model
-from src.tracking.paths import inside, write_json_atomically
+from src.tracking.paths import write_json_atomically
 from src.tracking.record import FOLDER_TAG, ID_TAG, RunRecord
 from src.tracking.store import Store, StoreError
+from src.tracking.uploads import keep_whole, upload
 
 LOCK_NAME = "delivery.lock"
 
@@ -45,11 +46,14 @@ class FolderDelivery:
         self.folder = folder
         self.record = RunRecord.load(folder)
         self.uri = tracking_uri or self.record.tracking_uri
-        self.problems: list[str] = []  # what can never be delivered: a missing file, a bad path
+        # What can't be delivered, such as a missing file: an artifact's path, or the text, to text.
+        self.problems: dict[str, str] = {}
         self._journal = folder / journal.FILE_NAME
         self._lock = locks.try_lock(folder / LOCK_NAME)
         if self._lock is None:
             raise FolderBusyError(f"{folder} is being delivered by another process")
+        for abandoned in folder.glob(f".{outstanding.FILE_NAME}.*"):  # by one that was killed
+            abandoned.unlink(missing_ok=True)
         self._restarted = False
         self.state: dict[str, Any] = {}
         self.reload()
@@ -122,6 +126,7 @@ class FolderDelivery:
 
     def _advanced(self, store: Store, **changes: Any) -> None:
         """Note how far it got, once the store has it safe."""
+        crash_points.passing("delivery.answered")
         self.state.update(changes, tracking_uri=self.uri)
         store.after(self.folder, self.note)
 
@@ -187,14 +192,16 @@ class FolderDelivery:
         )
         if run is None:
             self.note(status="creating", experiment_id=experiment)
+            crash_points.passing("run.create")
             early = dict(itertools.islice(tags.items(), 50))
             run_id = store.create_run(experiment, self.record.name, self.record.created, early)
+            crash_points.passing("run.created")
             tags = dict(itertools.islice(tags.items(), 50, None))
         else:
             run_id = run
         for batch in text_batches(params, tags):
             store.log(run_id, params=batch.params, tags=batch.tags)
-        self._keep_whole(store, run_id, changed_params, changed_tags)
+        keep_whole(store, self.folder, run_id, changed_params, changed_tags)
         if self.record.dataset:
             store.log_dataset(run_id, self.record.dataset)
         self._advanced(
@@ -219,6 +226,7 @@ class FolderDelivery:
         self, store: Store, first: tuple[int, Line], rest: Iterator[tuple[int, Line]]
     ) -> Progress:
         """Send the next batch of values, or handle the one line that isn't values."""
+        crash_points.passing("delivery.send")
         offset, line = first
         if line["kind"] in Batch.KINDS:
             return self._deliver_values(store, itertools.chain([first], rest))
@@ -228,20 +236,23 @@ class FolderDelivery:
             store.set_status(self.run_id, "RUNNING")
             self.state["run_status"] = None
         elif line["kind"] == "artifact":
-            self._upload(store, line["path"])
+            problem = upload(store, self.folder, self.run_id, line["path"])
+            self.problems.pop(line["path"], None)  # an attempt before this one removed it
+            if problem:
+                self.problems[line["path"]] = problem
         elif line["kind"] == "model":
-            self.problems += deliver_model(
-                store, self.folder, self.state["experiment_id"], self.run_id, line
-            )
+            experiment = self.state["experiment_id"]
+            problems = deliver_model(store, self.folder, experiment, self.run_id, line)
+            self.problems.update(zip(problems, problems, strict=True))
         elif line["kind"] == "end" and next(rest, None) is None:
-            problems = deliver_end(store, self.folder, self.record, self.run_id, line)
-            if problems is None:
+            found = deliver_end(store, self.folder, self.record, self.run_id, line)
+            if found is None:
                 return "waiting"
-            self.problems += problems
+            self.problems.update(zip(found, found, strict=True))
             self.state["run_status"] = line["status"]
             status = "delivered"
-        problem = "; ".join(list(dict.fromkeys(self.problems))[:5]) or None
-        self._advanced(store, cursor=offset, part=0, seq=line["seq"], status=status, error=problem)
+        error = "; ".join(list(dict.fromkeys(self.problems.values()))[:5]) or None
+        self._advanced(store, cursor=offset, part=0, seq=line["seq"], status=status, error=error)
         return "done" if status == "delivered" else "progress"
 
     def _deliver_values(self, store: Store, lines: Iterator[tuple[int, Line]]) -> Progress:
@@ -259,7 +270,7 @@ class FolderDelivery:
                 break
         params = self._new_params(store, batch) if batch.params else {}
         store.log(self.run_id, batch.metrics, params, batch.tags)
-        self._keep_whole(store, self.run_id, batch.changed_params, batch.changed_tags)
+        keep_whole(store, self.folder, self.run_id, batch.changed_params, batch.changed_tags)
         self._advanced(store, cursor=cursor, part=part, seq=seq, status="delivering", error=None)
         return "progress"
 
@@ -271,28 +282,3 @@ class FolderDelivery:
             if known.get(key, value) != value:
                 batch.tags[limits.key(f"changed.{key}")] = value
         return {key: value for key, value in batch.params.items() if key not in known}
-
-    def _keep_whole(
-        self, store: Store, run_id: str, params: limits.Changed, tags: limits.Changed
-    ) -> None:
-        """Store what MLflow's limits changed as artifacts."""
-        for name, changed in ((limits.PARAMS_FILE, params), (limits.TAGS_FILE, tags)):
-            if changed:
-                path = self.folder / "artifacts" / name
-                path.parent.mkdir(exist_ok=True)
-                held = json.loads(path.read_text("utf-8")) if path.exists() else {}
-                write_json_atomically(path, {**held, **changed})
-                store.upload(run_id, path, None)
-
-    def _upload(self, store: Store, relative: str) -> None:
-        assert self.run_id is not None
-        try:
-            path = inside(self.folder / "artifacts", relative)
-        except ValueError as error:
-            self.problems.append(f"artifact not delivered: {error}")
-            return
-        if not path.is_file():
-            self.problems.append(f"artifact {relative} is missing in {self.folder}")
-            return
-        parent = Path(relative).parent.as_posix()
-        store.upload(self.run_id, path, None if parent == "." else parent)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from src import crash_points
 from src.tracking import description, outstanding
 from src.tracking.history import History, read_history
 from src.tracking.journal import FILE_NAME, Line
@@ -46,6 +47,7 @@ def deliver_end(
     for path in files:
         parent = path.relative_to(folder / "artifacts").parent.as_posix()
         store.upload(run_id, path, None if parent == "." else parent)
+    crash_points.passing("ending.files")
     tags["mlflow.note.content"] = note
     tags["end_reason"] = str(line.get("reason", ""))[:8000]
     store.log(run_id, metrics, tags=tags)

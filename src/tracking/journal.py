@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from src import storage
+from src import crash_points, storage
 from src.errors import UserError
 from src.tracking.paths import sync_folder
 
 FILE_NAME = "journal.jsonl"
 # Metrics under these names tell about the machine, not the run: they differ when run again.
 NOT_COMPARED = ("time/", "system/")
+PATIENCE_SECONDS = 3.0  # a shipper that closes a dead run has the file for some milliseconds
 
 Line = dict[str, Any]
 
@@ -114,8 +115,11 @@ class Journal:
     `attempts` (begin lines), `ended` (the last line's content if it is an end line, else None).
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open for append, creating the file. Raises JournalDamagedError or JournalBusyError."""
+    def __init__(self, path: Path, patience_seconds: float = 0.0) -> None:
+        """Open for append, creating the file. Raises JournalDamagedError or JournalBusyError.
+
+        patience_seconds: how long to wait for another writer.
+        """
         self.path = Path(path)
         self.last_update = 0
         self.epochs_done = 0
@@ -125,9 +129,11 @@ class Journal:
         self._size = 0
         self._held_updates: list[tuple[int, dict[str, np.ndarray]]] = []  # (first, key -> values)
         self._held_metrics: dict[tuple[str, int], float] = {}
+        self._held_files: set[str] = set()
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            self._lock()
+            self._lock(patience_seconds)
+            crash_points.passing("journal.opened")
             for offset, line in read(self.path):
                 if line.get("seq") != self._seq:
                     raise JournalDamagedError(
@@ -155,6 +161,7 @@ class Journal:
         now = time.time_ns() // 1_000_000
         line = {"seq": self._seq, "t": now, "kind": kind, **fields}
         raw = encode_line(line)
+        crash_points.passing("journal.append")
         try:
             written = os.write(self._descriptor, raw)
             if written != len(raw):
@@ -162,6 +169,7 @@ class Journal:
         except OSError as error:
             os.ftruncate(self._descriptor, self._size)
             raise storage.refused(self.path, error, len(raw)) from error
+        crash_points.passing("journal.appended")
         self._size += len(raw)
         self._note(line)
 
@@ -198,12 +206,18 @@ class Journal:
             self.append("metrics", step=step, values=fresh)
         return disagreement
 
+    def holds(self, kind: str, **fields: Any) -> bool:
+        """Whether an artifact or a model was recorded in the same words, by any attempt."""
+        return _words({"kind": kind, **fields}) in self._held_files
+
     def sync(self) -> None:
         """Flush to disk all that was appended (some milliseconds on a disk). StorageError."""
+        crash_points.passing("journal.flush")
         try:
             os.fsync(self._descriptor)
         except OSError as error:
             raise storage.refused(self.path, error, self._size) from error
+        crash_points.passing("journal.flushed")
 
     def close(self) -> None:
         """Close the file; may be called again."""
@@ -217,15 +231,21 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise JournalBusyError(
-                f"{self.path.parent} is being written by another process: wait for it, or stop it"
-            ) from None
-        except OSError:
-            pass  # a file system without locks: the run's identity still guards it
+    def _lock(self, patience_seconds: float) -> None:
+        deadline = time.monotonic() + patience_seconds
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise JournalBusyError(
+                        f"{self.path.parent} is being written by another process: "
+                        "wait for it, or stop it"
+                    ) from None
+                time.sleep(0.02)
+            except OSError:
+                return  # a file system without locks: the run's identity still guards it
 
     def _note(self, line: Line) -> None:
         kind = line["kind"]
@@ -236,6 +256,8 @@ class Journal:
             self.epochs_done = max(self.epochs_done, line["step"])
         elif kind == "begin":
             self.attempts += 1
+        elif kind in ("artifact", "model"):
+            self._held_files.add(_words(line))
         self.ended = line if kind == "end" else None
 
     def _compare_updates(
@@ -258,6 +280,12 @@ class Journal:
                         key, low + at, float(before[at]), float(now[at])
                     )
         return None
+
+
+def _words(line: Line) -> str:
+    return json.dumps(
+        {key: value for key, value in line.items() if key not in ("seq", "t")}, sort_keys=True
+    )
 
 
 def _same(left: float, right: float) -> bool:

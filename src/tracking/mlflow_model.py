@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from src import crash_points
 from src.tracking.journal import Line
 from src.tracking.paths import inside
 from src.tracking.store import Store
@@ -33,13 +34,16 @@ def deliver_model(
         return [f"model not delivered: {error}"]
     if not (saved_model / "saved_model.pb").is_file():
         return [f"model not delivered: {saved_model} holds no SavedModel"]
+    crash_points.passing("model.send")
     model_id, location = store.open_model(
         experiment_id, run_id, NAME, {_SEQ_TAG: str(line["seq"])}, _texts(line)
     )
+    crash_points.passing("model.opened")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) / NAME
         _write(root, saved_model, example, line, run_id, model_id, location)
         store.finish_model(run_id, model_id, root, step=int(line.get("epoch") or 0))
+    crash_points.passing("model.answered")
     return []
 
 

@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from src import crash_points
+
 
 def inside(folder: Path, relative: str) -> Path:
     """`folder / relative` without symbolic links; ValueError when that lies outside `folder`."""
@@ -31,7 +33,9 @@ def write_json_atomically(path: Path, value: Any, durable: bool = True) -> None:
             os.fchmod(file.fileno(), 0o644)
             if durable:
                 os.fsync(file.fileno())
+        crash_points.passing("json.written")
         Path(temporary).replace(path)
+        crash_points.passing("json.renamed")
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

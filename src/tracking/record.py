@@ -5,10 +5,12 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from src import crash_points
 from src.errors import UserError
 from src.tracking import process
 from src.tracking.paths import sync_folder
@@ -56,19 +58,21 @@ class RunRecord:
     dataset: dict[str, Any] | None = None
     process: dict[str, Any] = field(default_factory=process.identity)
 
-    def claim(self, folder: Path) -> None:
+    def claim(self, folder: Path, files: Mapping[str, str] | None = None) -> None:
         """Make `folder` (parents too) this run's own, by creating its run.json exclusively.
 
         The file appears whole and flushed to disk or not at all. UserError: already claimed.
+
+        files: name to text of what belongs to every run; where its record is, they are too.
         """
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{FILE_NAME}.{os.getpid()}.{secrets.token_hex(4)}"
         try:
-            with temporary.open("x", encoding="utf-8") as file:
-                json.dump(dataclasses.asdict(self), file, indent=1)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
+            for name, text in (files or {}).items():
+                _write(folder / name, text)
+            crash_points.passing("claim.files")
+            _write(temporary, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+            crash_points.passing("claim.written")
             os.link(temporary, folder / FILE_NAME)  # unlike a rename, fails when the name exists
         except FileExistsError:
             raise UserError(
@@ -77,6 +81,7 @@ class RunRecord:
             ) from None
         finally:
             temporary.unlink(missing_ok=True)
+        crash_points.passing("claim.linked")
         sync_folder(folder)
 
     @staticmethod
@@ -99,3 +104,12 @@ class RunRecord:
             if not isinstance(getattr(record, key), kinds):
                 raise UserError(f"{path} is not a run's record: its {key} is damaged")
         return record
+
+        return RunRecord(**{key: value for key, value in content.items() if key in known})
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

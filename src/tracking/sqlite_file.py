@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
+from src import crash_points
 from src.tracking.locks import locked
 
 PREPARE_SECONDS = 120.0  # making a database takes 1.7 s, much more on a loaded machine
@@ -46,13 +47,16 @@ def prepare(database: Path) -> None:
         if database.exists():
             return
         draft = database.with_name(f".{database.name}.{os.getpid()}{_DRAFT}")
-        _remove(draft)
+        for abandoned in drafts(database):  # by one that was killed
+            abandoned.unlink(missing_ok=True)
         try:
             _create(draft, artifact_root(database))
+            crash_points.passing("store.drafted")
             try:
                 os.link(draft, database)
             except PermissionError:  # a file system without hard links
                 draft.rename(database)
+            crash_points.passing("store.linked")
         finally:
             _remove(draft)
 

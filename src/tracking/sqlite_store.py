@@ -5,7 +5,6 @@ before. Everything that needs MLflow's own way (experiments, models, artifacts t
 local files) flushes first, as it uses a connection of its own.
 """
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from src import crash_points
 from src.tracking import sqlite_file, sqlite_rows
 from src.tracking.record import ID_TAG
 from src.tracking.store import Store, StoreError
@@ -47,8 +47,10 @@ class SqliteStore(Store):
         """Make what was written safe. Raises StoreError: nothing of it counts."""
         if self._since is None:
             return
+        crash_points.passing("store.commit")
         with self._rows():
             self._connection.execute("COMMIT")
+        crash_points.passing("store.committed")
         actions, self._after = list(self._after.values()), {}
         self._close_transaction()
         for action in actions:
@@ -116,9 +118,12 @@ class SqliteStore(Store):
             if root is not None:
                 target = root / (folder or "") / path.name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                draft = target.with_name(f".{target.name}.{os.getpid()}")
+                # Always the same name, so that what a killed process left is not there for ever.
+                draft = target.with_name(f".{target.name}.draft")
                 shutil.copyfile(path, draft)
+                crash_points.passing("upload.drafted")
                 draft.replace(target)
+                crash_points.passing("upload.renamed")
                 return
         self.flush()
         super().upload(run_id, path, folder)

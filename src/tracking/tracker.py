@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from src import crash_points
 from src.tracking import journal, process
 from src.tracking.journal import Journal, JournalDisagreementError
 from src.tracking.paths import inside
@@ -29,7 +30,7 @@ class Tracker:
     ) -> None:
         self.folder = Path(folder)
         self.record = record
-        self.journal = Journal(self.folder / journal.FILE_NAME)
+        self.journal = Journal(self.folder / journal.FILE_NAME, journal.PATIENCE_SECONDS)
         self.disagreement: JournalDisagreementError | None = None
         self._warn = warn
 
@@ -64,6 +65,7 @@ class Tracker:
     def artifact(self, relative: str) -> None:
         """The file `relative` of the run's artifacts folder is complete: deliver it."""
         inside(self.folder / ARTIFACTS, relative)
+        crash_points.passing("artifact.written")
         self.journal.append("artifact", path=relative)
 
     def model(
@@ -74,21 +76,28 @@ class Tracker:
         output_shape: tuple[int, ...],
         input_example: str | None = None,
         metadata: dict[str, Any] | None = None,
+        write: Callable[[], None] | None = None,
     ) -> None:
         """The SavedModel folder `path` (relative to the run's folder) is complete: deliver it.
 
         Its signature maps float32 (batch, *input_shape) to float32 (batch, *output_shape).
         input_example: .npy file relative to the run's folder, float32 (rows, *input_shape).
+        write: makes the folder complete first. A model that the attempt before this one recorded
+            is neither written nor recorded again: it may be on its way right now.
         """
         inside(self.folder, path)
-        self.journal.append(
-            "model",
-            path=path,
-            input_shape=list(input_shape),
-            output_shape=list(output_shape),
-            input_example=input_example,
-            metadata=metadata or {},
-        )
+        fields = {
+            "path": path,
+            "input_shape": list(input_shape),
+            "output_shape": list(output_shape),
+            "input_example": input_example,
+            "metadata": metadata or {},
+        }
+        if self.journal.holds("model", **fields):
+            return
+        if write is not None:
+            write()
+        self.journal.append("model", **fields)
 
     def sync(self) -> None:
         """Flush the journal to disk; called before a checkpoint counts as taken."""

@@ -70,3 +70,15 @@ def test_half_precision_models_take_and_give_single_precision(tensorflow, tmp_pa
     assert specification.dtype == tensorflow.float32
     assert specification.shape.as_list() == [None, 4, 4, 1]
     assert loaded(np.ones((2, 4, 4, 1), np.float32)).dtype == tensorflow.float32
+
+
+def test_it_takes_the_place_of_an_older_one_whole(model, tmp_path):
+    folder = tmp_path / "saved"
+    (tmp_path / ".saved.aside").mkdir()  # of a killed process
+    (tmp_path / ".saved.aside" / "torn").write_text("x")
+    folder.mkdir()
+    (folder / "old").write_text("x")
+    export.save(model, (5, 6, 1), folder)
+    assert (folder / "saved_model.pb").is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"saved"}
+    assert not {"old", "torn"} & {path.name for path in folder.rglob("*")}

@@ -28,6 +28,7 @@ LAYERS = [
     {"config"},
     {"targets"},
     {"errors", "ranking", "patience", "provenance", "console", "startup", "composition", "storage"},
+    {"crash_points"},
 ]
 # Where TensorFlow and Keras may be imported as a module is imported.
 NEEDS_TENSORFLOW = {

@@ -39,6 +39,22 @@ def test_a_folder_is_claimed_once(tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
 
 
+def test_where_a_record_is_the_files_that_belong_to_it_are_too(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+
+    def killed(*_):
+        raise SystemExit
+
+    monkeypatch.setattr("os.link", killed)
+    with pytest.raises(SystemExit):
+        RunRecord(id="a", name="n").claim(folder, {"config.yaml": "x: 1"})
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="already belongs to a run"):  # maybe just being claimed
+        RunRecord(id="b", name="n").claim(folder, {"config.yaml": "x: 2"})
+    assert (folder / "config.yaml").read_text() == "x: 1"
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"name": "x"}', "null", "\0\0"])
 def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
