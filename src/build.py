@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from src import own_target
-from src.config import Config, Group
+from src.config import Config, Group, check_monitored
 from src.data.dataset import Dataset
 from src.engine import freezing
 from src.engine.assignment import use_plain_assignments
@@ -46,6 +46,7 @@ def build(config: Config, dataset: Dataset, seed: int) -> Step:
     if not isinstance(step, Step):
         raise UserError(f"step._target_={config.step.target}: derive it from src.steps.step.Step")
     _try_on_labels(step, dataset)
+    check_monitored(config, list(step.reported), step.TRAINING_ONLY)
     return step
 
 

@@ -6,7 +6,7 @@ so that a mistake is answered in well under a second.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +20,8 @@ from src.targets import validation_message
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 # The stores that MLflow keeps runs in.
 STORES = ("sqlite:///", "http://", "https://", "postgresql", "mysql", "mssql")
+
+STANDARD_STEP = "src.steps.standard.Standard"  # reports the configured metrics and no others
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # Arguments of every Keras optimizer, of which one may be set.
@@ -220,12 +222,7 @@ def _check_between_keys(config: Config) -> None:
     if config.resume is True:
         raise UserError("resume=true: allowed are false, auto, a run id or a run's folder")
     known = ["loss", *config.metrics]
-    for key in ("monitor", "objective"):
-        value = getattr(config, key)
-        split, _, metric = value.partition("/")
-        if split not in ("train", "val") or metric not in known:
-            allowed = ", ".join(f"{s}/{m}" for m in known for s in ("train", "val"))
-            raise UserError(f"{key}={value}: allowed are {allowed} (see the key metrics)")
+    check_monitored(config, known, open_ended=config.step.target != STANDARD_STEP)
     if len(set(known)) < len(known):
         raise UserError(f"metrics={config.metrics}: name each metric once ('loss' is always there)")
     uri = config.tracking.uri
@@ -234,6 +231,34 @@ def _check_between_keys(config: Config) -> None:
             f"tracking.uri={uri}: give sqlite:///FILE, http(s)://SERVER or another database URI; "
             "tracking=none keeps the run's folder alone"
         )
+
+
+def check_monitored(
+    config: Config,
+    known: Sequence[str],
+    of_training_alone: Sequence[str] = (),
+    *,
+    open_ended: bool = False,
+) -> None:
+    """Whether what decides on the best epoch, and what sweeps compare, will be reported.
+
+    Args:
+        config: with its keys `monitor` and `objective`.
+        known: the metrics of training and validation.
+        of_training_alone: those among them that validation doesn't have.
+        open_ended: metrics that are not known pass: the step may report them.
+
+    Raises:
+        UserError: naming the key and what it may be.
+    """
+    allowed = [f"{s}/{m}" for m in known for s in ("train", "val")]
+    allowed = [name for name in allowed if name not in {f"val/{m}" for m in of_training_alone}]
+    for key in ("monitor", "objective"):
+        value: str = getattr(config, key)
+        if value not in allowed and not (open_ended and value.startswith(("train/", "val/"))):
+            raise UserError(
+                f"{key}={value}: allowed are {', '.join(allowed)} (see the key metrics)"
+            )
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ process delivers them all; it is the only writer to the store.
 
 import json
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
@@ -152,13 +153,15 @@ def gather(folder: Path, keys: list[str], objective: str) -> dict[str, Any]:
             continue
         record, summary = RunRecord.load(run), resume.summary_of(run)
         value = summary.get("objective_value")
+        # The choice of a group, such as step=sam, is no parameter: its keys are.
+        chosen = naming.assignments(shlex.split(record.tags.get("overrides", "")))
         rows.append(
             {
                 "number": int(child.name),
                 "name": record.name,
                 "status": summary.get("status", "KILLED"),
                 "reason": summary.get("reason", "the process ended without closing the run"),
-                "values": {key: record.params.get(key) for key in keys},
+                "values": {key: record.params.get(key, chosen.get(key)) for key in keys},
                 "objective": value if value is not None and math.isfinite(value) else None,
                 "epoch": summary.get("best_epoch"),
                 "metrics": summary.get("metrics", {}),

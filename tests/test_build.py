@@ -217,6 +217,24 @@ def test_a_step_of_the_users_own_has_its_arguments(made, mine):
 # -- what is said of a model
 
 
+@pytest.mark.parametrize(
+    ("step", "monitor", "allowed"),
+    [
+        ("adversarial", "val/robust_accuracy", True),
+        ("adversarial", "val/robust_recall", False),
+        ("gradient_noise_scale", "train/gradient_noise_scale", True),
+        ("gradient_noise_scale", "val/gradient_noise_scale", False),
+    ],
+)
+def test_a_metric_of_the_steps_own_may_be_monitored(made, step, monitor, allowed):
+    overrides = (f"step={step}", f"monitor={monitor}")
+    if allowed:
+        assert monitor.partition("/")[2] in made(*overrides).reported
+        return
+    with pytest.raises(UserError, match=f"monitor={monitor}: allowed are .*train/loss"):
+        made(*overrides)
+
+
 def test_parameters_are_counted(made):
     # 3 features, 5 hidden units, 4 classes.
     assert parameter_count(made().model.trainable_variables) == (3 + 1) * 5 + (5 + 1) * 4

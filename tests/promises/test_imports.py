@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # into one of them.
 LAYERS = [
     {"train", "sync", "gradients", "benchmark", "evaluate", "doctor", "torture", "hydra_plugins"},
-    {"benchmarks", "tape", "checkup"},
+    {"benchmarks", "tape", "checkup", "measures"},
     {"execution", "job", "training", "fusion", "sweep"},
     {"fit", "build", "closing", "programs"},
     {"report", "resume", "naming", "preflight", "interruption", "attributes", "own_target"},
@@ -44,6 +44,7 @@ NEEDS_TENSORFLOW = {
     "run",
     "training",
     "tape",
+    "measures",
     "benchmarks",
 }
 HEAVY = {"tensorflow", "keras", "mlflow", "matplotlib", "sklearn", "scipy", "pandas", "jax"}

@@ -1,0 +1,1 @@
+"""What a kind of step does to a model, measured: sharpness, calibration, robustness."""
