@@ -14,6 +14,7 @@ from src.build import model_summary, parameter_count
 from src.config import Config
 from src.console import warn
 from src.data.dataset import Dataset
+from src.engine import surroundings
 from src.engine.checkpoint import FOLDER as CHECKPOINTS
 from src.engine.checkpoint import Checkpoint, Checkpoints
 from src.engine.program import Program
@@ -57,11 +58,15 @@ def train(
     program = programs.compiled(
         [job.config for job in jobs], dataset, keep=jobs[0].sweep is not None, force=force
     )
+    around = surroundings.present(program.compilation.jit, program.members)
     checkpoints = [restore(job, program, member) for member, job in enumerate(jobs)]
+    moved = _moved(checkpoints, around)
     tags = {
         "jit": str(program.compilation.jit).lower(),
         "jit_reason": program.compilation.reason,
         "parameters": str(parameter_count(program.step.model.trainable_variables)),
+        "threads": f"{around['intra_op_threads']} intra-op, {around['inter_op_threads']} inter-op",
+        "instructions": around["instructions"],
     }
     if program.members > 1:
         tags["fused_members"] = str(program.members)
@@ -71,6 +76,9 @@ def train(
         try:
             for job, checkpoint in zip(jobs, checkpoints, strict=True):
                 runs.append(start(job, dataset, tags, summary, checkpoint))
+                runs[-1].checkpoints.surroundings = around
+                if moved:
+                    runs[-1].tracker.tags({"resumed_elsewhere": moved})
                 if shipper is not None:
                     shipper.ship(runs[-1].folder)
             with _console(jobs, program) as shown:
@@ -162,6 +170,15 @@ def restore(job: Job, program: Program, member: int) -> Checkpoint | None:
     except ValueError as error:
         raise UserError(f"resume: {checkpoint.folder} is of another model: {error}") from error
     return checkpoint
+
+
+def _moved(checkpoints: Sequence[Checkpoint | None], around: dict[str, str]) -> str:
+    """What differs from where the checkpoints were made; told in one line, as bits may differ."""
+    found = {surroundings.difference(each.surroundings, around) for each in checkpoints if each}
+    text = "; ".join(sorted(found - {""}))
+    if text:
+        warn(f"resume: the bits may differ from those of a run never stopped: {text}")
+    return text
 
 
 def _console(jobs: Sequence[Job], program: Program) -> console.Console:

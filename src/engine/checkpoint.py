@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Checkpoint:
         last: every variable of the run.
         best: the model's variables at the best epoch so far, None before the first epoch's end.
         progress: JSON of the run: its position, best value, metrics so far.
+        surroundings: in which it was made (see `src.engine.surroundings`).
     """
 
     folder: Path
@@ -51,14 +52,21 @@ class Checkpoint:
     last: "State"
     best: "State | None"
     progress: dict[str, Any]
+    surroundings: dict[str, str] = field(default_factory=dict)
 
 
 class Checkpoints:
-    """The checkpoints of one run in `folder`, of which the newest `keep` stay."""
+    """The checkpoints of one run in `folder`, of which the newest `keep` stay.
 
-    def __init__(self, folder: Path, keep: int = 2) -> None:
+    surroundings: kept with each (see `src.engine.surroundings`).
+    """
+
+    def __init__(
+        self, folder: Path, keep: int = 2, surroundings: dict[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.keep = keep
+        self.surroundings = surroundings or {}
 
     def save(
         self, update: int, last: "State", best: "State | None", progress: dict[str, Any]
@@ -82,7 +90,13 @@ class Checkpoints:
             crash_points.passing("checkpoint.aside")
             for name, content in tensors.items():
                 _write(aside / name, content)
-            manifest = {"format": FORMAT, "update": update, "files": files, "progress": progress}
+            manifest = {
+                "format": FORMAT,
+                "update": update,
+                "files": files,
+                "progress": progress,
+                "surroundings": self.surroundings,
+            }
             _write(aside / MANIFEST, _sealed(manifest))
             _flush_folder(aside)
             crash_points.passing("checkpoint.flushed")
@@ -177,7 +191,12 @@ def load(folder: Path) -> Checkpoint:
     if LAST not in states:
         raise CheckpointError(f"{folder / MANIFEST}: it lists no {LAST}")
     return Checkpoint(
-        folder, manifest["update"], states[LAST], states.get(BEST), manifest["progress"]
+        folder,
+        manifest["update"],
+        states[LAST],
+        states.get(BEST),
+        manifest["progress"],
+        manifest.get("surroundings", {}),
     )
 
 
@@ -209,8 +228,9 @@ def _unsealed(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: it is not a manifest") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise CheckpointError(f"{path}: it is not of format {FORMAT}, which this version reads")
-    kinds = {"update": int, "files": dict, "progress": dict}
-    if any(not isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
+    kinds = {"update": int, "files": dict, "progress": dict, "surroundings": dict}
+    whole = {"surroundings": {}, **manifest}  # older ones have none
+    if any(not isinstance(whole.get(key), kind) for key, kind in kinds.items()):
         raise CheckpointError(f"{path}: it is not a manifest")
     return manifest
 
