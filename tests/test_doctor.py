@@ -487,11 +487,8 @@ def test_a_whole_run_killed_with_its_shipper_is_mended(
     limit = time.monotonic() + 120
     while time.monotonic() < limit and not list(outputs.glob("runs/*/checkpoints/0*")):
         time.sleep(0.01)
-    shippers = [
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/stat")
-        if path.read_text().rsplit(")", 1)[1].split()[1] == str(process.pid)
-    ]
+    children = Path(f"/proc/{process.pid}/task").glob("*/children")
+    shippers = [int(pid) for path in children for pid in path.read_text().split()]
     assert shippers
     for pid in [*shippers, process.pid]:
         os.kill(pid, signal.SIGKILL)
