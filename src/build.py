@@ -21,8 +21,14 @@ from src.targets import call, locate, suggest
 METRICS: dict[str, type[keras.metrics.Metric]] = {"r2_score": R2Score}
 
 
-def build(config: Config, dataset: Dataset, seed: int) -> Step:
+def build(config: Config, dataset: Dataset, seed: int, *, tried: bool = False) -> Step:
     """The step of one run, its model and optimizer built, its weights drawn from `seed`.
+
+    Args:
+        config: which parts.
+        dataset: what the model has to fit.
+        seed: of all that is random in the parts.
+        tried: the loss and the metrics of this configuration have been tried on these labels.
 
     Raises:
         UserError: naming the key, when a part can't be made or doesn't fit the data.
@@ -45,8 +51,9 @@ def build(config: Config, dataset: Dataset, seed: int) -> Step:
     step = _make("step", config.step, parts)
     if not isinstance(step, Step):
         raise UserError(f"step._target_={config.step.target}: derive it from src.steps.step.Step")
-    _try_on_labels(step, dataset)
-    check_monitored(config, list(step.reported), step.TRAINING_ONLY)
+    if not tried:
+        _try_on_labels(step, dataset)
+        check_monitored(config, list(step.reported), step.TRAINING_ONLY)
     return step
 
 

@@ -17,18 +17,29 @@ class SweepConfigLoader(ConfigLoaderImpl):
     Hydra composes every job from its files anew, and does so twice: to see that all are sound, and
     to run them. A composition costs 0.05 s and more, a small job in a fused group trains in less.
     Here the jobs that choose the same files share one composition: a job's values are set on a
-    copy of it, by Hydra's own function.
+    copy of it, by Hydra's own function; and what the first of the two gave can be taken over.
     """
 
     def __init__(self, loader: ConfigLoader) -> None:
         super().__init__(config_search_path=loader.get_search_path())
         self._templates: dict[tuple[str, ...], DictConfig] = {}
         self._groups: dict[str, bool] = {}
+        self._composed: dict[tuple[str, ...], list[DictConfig]] = {}
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
         """The configuration of the job with these overrides."""
+        composed = self._compose(master_config, sweep_overrides)
+        self._composed.setdefault(tuple(sweep_overrides), []).append(composed)
+        return composed
+
+    def take(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """The same, for its one user: what was composed to see whether it is sound, if it was."""
+        composed = self._composed.get(tuple(sweep_overrides))
+        return composed.pop() if composed else self._compose(master_config, sweep_overrides)
+
+    def _compose(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         parsed = [_parse(line) for line in sweep_overrides]
         if any(override.is_hydra_override() for override in parsed):
             return super().load_sweep_config(master_config, sweep_overrides)

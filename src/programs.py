@@ -62,7 +62,7 @@ def compiled(
     else:
         _kept.move_to_end(key)
     for seed in {each.seed for each in configs} - entry.initial.keys():
-        entry.initial[seed] = state.snapshot(build(config, dataset, seed))
+        entry.initial[seed] = state.snapshot(build(config, dataset, seed, tried=True))
     entry.program.load([entry.initial[each.seed] for each in configs], values)
     return entry.program
 

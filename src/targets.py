@@ -5,6 +5,7 @@ constructor. Here the arguments are held against the callable's signature and an
 """
 
 import difflib
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -80,7 +81,7 @@ def bind(
     offered: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The keyword arguments that `call` would pass; raises as `call` does."""
-    parameters = inspect.signature(function).parameters
+    parameters = _parameters(function)
     named = {
         name: parameter
         for name, parameter in parameters.items()
@@ -88,16 +89,12 @@ def bind(
     }
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     values = {name: value for name, value in (offered or {}).items() if name in named}
-    hints = _hints(function)
     for name, value in arguments.items():
         if name not in named and not takes_any:
             raise UserError(
                 f"{key}.{name}: {_name(function)} takes no such argument{suggest(name, named)}"
             )
-        annotation = hints.get(name, inspect.Parameter.empty)
-        if annotation is inspect.Parameter.empty and name in named:
-            annotation = _from_default(named[name].default)
-        values[name] = _checked(value, annotation, f"{key}.{name}")
+        values[name] = _checked(value, _adapter(function, name), f"{key}.{name}")
     missing = [name for name, p in named.items() if p.default is p.empty and name not in values]
     if missing:
         raise UserError(f"{key}.{missing[0]}: {_name(function)} needs a value for it")
@@ -132,17 +129,33 @@ def _is_type_tag(part: str | int) -> bool:
     return isinstance(part, str) and (part in tags or part.startswith(tags[5:]))
 
 
-def _checked(value: Any, annotation: Any, key: str) -> Any:
-    if annotation in (inspect.Parameter.empty, Any):
+def _checked(value: Any, adapter: TypeAdapter[Any] | None, key: str) -> Any:
+    if adapter is None:
         return value
-    try:
-        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticUserError:  # the annotation is a type with a configuration of its own
-        adapter = TypeAdapter(annotation)
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
         raise UserError(validation_message(error, prefix=key)) from error
+
+
+# Kept: for every job of a sweep the same are asked for, and making them takes milliseconds.
+@functools.lru_cache(maxsize=256)
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
+
+
+@functools.lru_cache(maxsize=1024)
+def _adapter(function: Callable[..., Any], name: str) -> TypeAdapter[Any] | None:
+    """What checks the argument `name`; None where any value is right."""
+    annotation = _hints(function).get(name, inspect.Parameter.empty)
+    if annotation is inspect.Parameter.empty and name in _parameters(function):
+        annotation = _from_default(_parameters(function)[name].default)
+    if annotation in (inspect.Parameter.empty, Any):
+        return None
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:  # the annotation is a type with a configuration of its own
+        return TypeAdapter(annotation)
 
 
 def _from_default(default: Any) -> Any:

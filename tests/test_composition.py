@@ -77,3 +77,13 @@ def test_jobs_that_choose_the_same_files_share_a_composition(loaders, monkeypatc
     quick.load_sweep_config(master, ["optimizer=sgd", "seed=1"])
     shared = ["hydra.sweep.dir=somewhere"]
     assert composed == [[*shared, "optimizer=adam"], [*shared, "optimizer=sgd"]]
+
+
+def test_what_was_composed_first_is_taken_over_once(loaders):
+    _, quick, master = loaders
+    first = quick.load_sweep_config(master, ["seed=1"])
+    again = quick.load_sweep_config(master, ["seed=1"])  # another job, alike
+    taken = [quick.take(master, ["seed=1"]) for _ in range(3)]
+    assert {id(each) for each in taken[:2]} == {id(first), id(again)}
+    assert len({id(each) for each in taken}) == 3
+    assert taken[2] == first

@@ -60,7 +60,8 @@ class FusedLauncher(Launcher):
             )
             sys.exit(EXIT_USER_ERROR)  # of an exception Hydra would show the traceback
         # The sweeper, who holds the same context, composes every job once more with it.
-        hydra_context.config_loader = SweepConfigLoader(hydra_context.config_loader)
+        self.loader = SweepConfigLoader(hydra_context.config_loader)
+        hydra_context.config_loader = self.loader
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
@@ -137,7 +138,7 @@ class FusedLauncher(Launcher):
         return prepared
 
     def _compose(self, number: int, overrides: Sequence[str]) -> DictConfig:
-        composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        composed = self.loader.take(self.config, list(overrides))
         with open_dict(composed):
             composed.hydra.job.id = str(number)
             composed.hydra.job.num = number
