@@ -28,14 +28,14 @@ def build(config: Config, dataset: Dataset, seed: int, *, tried: bool = False) -
         config: which parts.
         dataset: what the model has to fit.
         seed: of all that is random in the parts.
-        tried: the loss and the metrics of this configuration have been tried on these labels.
+        tried: another seed's parts were built so and fit the data: they are not tried again.
 
     Raises:
         UserError: naming the key, when a part can't be made or doesn't fit the data.
     """
     keras.utils.clear_session(free_memory=False)  # the names of layers count from one again
     keras.utils.set_random_seed(seed)
-    model = _model(config, dataset)
+    model = _model(config, dataset, tried=tried)
     if config.step.train_only is not None:
         freezing.train_only(model, config.step.train_only)
     optimizer = _make("optimizer", config.optimizer)
@@ -62,7 +62,7 @@ def _make(key: str, group: Group, offered: Mapping[str, object] | None = None) -
     return call(target, own_target.arguments(key, group, target), key=key, offered=offered)
 
 
-def _model(config: Config, dataset: Dataset) -> keras.Model:
+def _model(config: Config, dataset: Dataset, *, tried: bool) -> keras.Model:
     offered = {
         "input_shape": dataset.input_shape,
         "num_classes": dataset.num_classes,
@@ -71,6 +71,10 @@ def _model(config: Config, dataset: Dataset) -> keras.Model:
     model = _make("model", config.model, offered)
     if not isinstance(model, keras.Model):
         raise UserError(f"model._target_={config.model.target}: it makes no keras.Model")
+    if tried and type(model).build is not keras.Model.build:
+        if not model.built:
+            model.build((1, *dataset.input_shape))
+        return model
     try:
         predictions = model(dataset.train.x[:1], training=False)
     except UserError:

@@ -67,10 +67,10 @@ def made(configured, tiny, tensorflow):
     """Build the step of overrides, over the data set of the tiny run or another."""
     from src.data.load import load
 
-    def make(*overrides, dataset=None, seed=None):
+    def make(*overrides, dataset=None, seed=None, tried=False):
         config = configured(*tiny(*overrides))
         dataset = dataset or load(config.data.model_dump(by_alias=True), config.data.seed)
-        return build(config, dataset, config.seed if seed is None else seed)
+        return build(config, dataset, config.seed if seed is None else seed, tried=tried)
 
     return make
 
@@ -91,6 +91,23 @@ def refusal(made, *overrides, **named) -> str:
 def test_equal_seeds_give_equal_weights_and_other_seeds_others(made):
     digests = [state.sha256(state.snapshot(made(seed=seed), "model/")) for seed in (1, 1, 2)]
     assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model=mlp", "model.dropout=0.5", "optimizer=adam"),
+        ("model=cnn", "data=digits"),
+        ("model=linear",),
+        ("model={_target_:mine_for_build.functional}",),
+        ("model={_target_:mine_for_build.Model}",),
+    ],
+)
+def test_a_further_seed_is_drawn_as_if_it_were_the_first(made, mine, overrides):
+    first = state.snapshot(made(*overrides, seed=3))
+    further = state.snapshot(made(*overrides, seed=3, tried=True))
+    assert list(further) == list(first)
+    assert state.sha256(further) == state.sha256(first)
 
 
 def test_names_count_from_one_again_for_each_run(made):
