@@ -61,10 +61,18 @@ def compiled(
                 _kept.popitem(last=False)
     else:
         _kept.move_to_end(key)
+    known = next(iter(entry.initial.values()))
     for seed in {each.seed for each in configs} - entry.initial.keys():
-        entry.initial[seed] = state.snapshot(build(config, dataset, seed, tried=True))
+        entry.initial[seed] = _drawn(config, dataset, seed, like=known)
     entry.program.load([entry.initial[each.seed] for each in configs], values)
     return entry.program
+
+
+def _drawn(config: Config, dataset: Dataset, seed: int, like: State) -> State:
+    """The initial state of a further seed."""
+    quick = state.snapshot(build(config, dataset, seed, tried=True))
+    # A model's own build() may leave variables to its first call.
+    return quick if quick.keys() == like.keys() else state.snapshot(build(config, dataset, seed))
 
 
 def _compile(
