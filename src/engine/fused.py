@@ -108,6 +108,11 @@ class FusedProgram(Program):
             lines = str(error).strip().splitlines() or [type(error).__name__]
             reason = lines[-1 if lines[0].startswith("in user code") else 0].strip()
             raise CannotFuse(f"it can't be vectorised: {reason}") from error
+        if plan.vectorise_random and in_turns.intersection(vectorization.RANDOM):
+            # In turns they are XLA's numbers, not those of the members' solo runs.
+            raise CannotFuse(
+                "not all of its random numbers are float32 of a fixed shape (jit=false fuses them)"
+            )
         if self.compilation.jit == plan.choice.jit:
             self.compilation = Choice(plan.choice.jit, plan.choice.reason)
         if in_turns:

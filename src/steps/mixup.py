@@ -65,7 +65,7 @@ class Mixup(Step):
     def train(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Update the weights once; see `Step.train` for the shapes."""
         weights = self.weights
-        share, partner = self.draw(tf.shape(x)[0], x.dtype)
+        share, partner = self.draw(keras.ops.shape(x)[0], x.dtype)
         x = share * x + (1 - share) * tf.gather(x, partner)
         others = tf.gather(y, partner)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -83,8 +83,9 @@ class Mixup(Step):
         self.update_metrics(loss, y, predictions)
         return loss
 
-    def draw(self, rows: tf.Tensor, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+    def draw(self, rows: int, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
         """The first row's share, a scalar, and the partner of each row, `(batch,)` int32."""
+        # A fixed shape, of which sweep members' numbers are drawn side by side.
         numbers = keras.random.uniform([rows + 2], seed=self.random, dtype=dtype)
         # Sorted random numbers are a permutation. It costs little, and unlike TensorFlow's own
         # shuffle it goes through XLA and side by side for sweep members.

@@ -74,10 +74,12 @@ class SharpnessAware(Step):
         self, weights: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor | None]
     ) -> list[tf.Tensor]:
         """The step of length rho along the gradient, one tensor for each of the weights."""
-        norm = tf.linalg.global_norm(gradients)  # weights without a gradient don't count
+        # Dense, where an embedding's gradient has the rows of a batch alone.
+        dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+        # tf.linalg.global_norm has no vectorised form for sweep members.
+        squares = [tf.reduce_sum(gradient**2) for gradient in dense if gradient is not None]
+        scale = self.rho / (tf.sqrt(tf.add_n(squares)) + SMALLEST)
         return [
-            tf.zeros_like(weight)
-            if gradient is None
-            else tf.cast(self.rho / (norm + SMALLEST), weight.dtype) * gradient
-            for weight, gradient in zip(weights, gradients, strict=True)
+            tf.zeros_like(weight) if gradient is None else tf.cast(scale, weight.dtype) * gradient
+            for weight, gradient in zip(weights, dense, strict=True)
         ]

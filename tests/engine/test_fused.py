@@ -13,7 +13,10 @@ import pytest
 import tensorflow as tf
 
 from src import programs
+from src.engine import state
+from src.engine.fused import FusedProgram
 from src.engine.program import Program
+from src.errors import CannotFuse
 from src.job import load_data
 from src.steps.standard import Standard
 from tests.engine.members import (
@@ -83,6 +86,12 @@ def test_every_step_and_what_members_may_differ_in(configs, name):
 @pytest.mark.parametrize("name", STEPS)
 def test_every_step_compiled_by_xla(configs, name):
     compare(configs(f"step={name}", "jit=true", *MODELS["mlp"]), **TOLERANCES.get(name, {}))
+
+
+def test_random_numbers_of_a_step_where_xla_was_chosen(configs):
+    """Solo runs are graphs, and the members draw their numbers."""
+    program = compare(configs("step=mixup", "jit=auto", *MODELS["linear"]))
+    assert program.compilation.jit
 
 
 @pytest.mark.slow
@@ -180,6 +189,29 @@ def test_an_attribute_of_the_step():
         expected = alone.run(0, np.full((2, 1), 0.1, np.float32), np.ones(1, bool))
         np.testing.assert_allclose(losses[:, member], expected[:, 0], rtol=1e-5)
     assert step.scale == 1.0
+
+
+class OfAnyShape(Standard):
+    """Draws as many random numbers as there are rows, which it doesn't know beforehand."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.random = keras.random.SeedGenerator(0)
+
+    @property
+    def state(self):
+        return super().state | {"random": [self.random.state]}
+
+    def train(self, x, y):
+        rows = tf.shape(tf.boolean_mask(x, tf.reduce_all(x > 0, axis=1)))
+        return super().train(x + tf.reduce_mean(keras.random.uniform(rows, seed=self.random)), y)
+
+
+def test_random_numbers_that_would_be_others_are_refused():
+    step = make_step(OfAnyShape)
+    states = [state.snapshot(step)] * 2
+    with pytest.raises(CannotFuse, match="random numbers are float32 of a fixed shape"):
+        FusedProgram(step, states, ROWS, 4, 6, jit="auto")
 
 
 class WithCopies(Standard):
