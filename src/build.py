@@ -11,8 +11,12 @@ from src.config import Config, Group, check_monitored
 from src.data.dataset import Dataset
 from src.engine import freezing
 from src.engine.assignment import use_plain_assignments
+from src.engine.precision import computed_in
 from src.errors import UserError
 from src.metrics.r2_score import R2Score
+from src.optimizers.accumulation import Accumulation
+from src.optimizers.averaging import Averaging
+from src.optimizers.loss_scaling import LossScaling
 from src.preflight import check_metric
 from src.steps.step import Step
 from src.targets import call, locate, suggest
@@ -35,14 +39,11 @@ def build(config: Config, dataset: Dataset, seed: int, *, tried: bool = False) -
     """
     keras.utils.clear_session(free_memory=False)  # the names of layers count from one again
     keras.utils.set_random_seed(seed)
-    model = _model(config, dataset, tried=tried)
+    with computed_in(config.precision):
+        model = _model(config, dataset, tried=tried)
     if config.step.train_only is not None:
         freezing.train_only(model, config.step.train_only)
-    optimizer = _make("optimizer", config.optimizer)
-    if not isinstance(optimizer, keras.optimizers.Optimizer):
-        raise UserError(f"optimizer._target_={config.optimizer.target}: it is no Keras optimizer")
-    use_plain_assignments(optimizer)
-    optimizer.build(model.trainable_variables)
+    optimizer = _optimizer(config, model)
     loss = _make("loss", config.loss)
     metrics = {"loss": keras.metrics.Mean(name="loss")}
     metrics |= {name: _metric(name, dataset.labels) for name in config.metrics}
@@ -51,6 +52,11 @@ def build(config: Config, dataset: Dataset, seed: int, *, tried: bool = False) -
     step = _make("step", config.step, parts)
     if not isinstance(step, Step):
         raise UserError(f"step._target_={config.step.target}: derive it from src.steps.step.Step")
+    if config.precision == "mixed_float16" and not step.SCALES_LOSS:
+        raise UserError(
+            f"precision=mixed_float16: {type(step).__name__} does not scale its loss, so small "
+            "gradients would vanish; use precision=mixed_bfloat16"
+        )
     if not tried:
         _try_on_labels(step, dataset)
         check_monitored(config, list(step.reported), step.TRAINING_ONLY)
@@ -60,6 +66,23 @@ def build(config: Config, dataset: Dataset, seed: int, *, tried: bool = False) -
 def _make(key: str, group: Group, offered: Mapping[str, object] | None = None) -> Any:
     target = locate(group.target, f"{key}._target_")
     return call(target, own_target.arguments(key, group, target), key=key, offered=offered)
+
+
+def _optimizer(config: Config, model: keras.Model) -> Any:
+    """The built optimizer, and around it what the configuration adds to its updates."""
+    optimizer = _make("optimizer", config.optimizer)
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise UserError(f"optimizer._target_={config.optimizer.target}: it is no Keras optimizer")
+    use_plain_assignments(optimizer)
+    optimizer.build(model.trainable_variables)
+    # An average follows the weights, so it is inside what decides whether they change.
+    if config.ema.decay is not None:
+        optimizer = Averaging(optimizer, model, config.ema.decay)
+    if config.accumulate > 1:
+        optimizer = Accumulation(optimizer, model.trainable_variables, config.accumulate)
+    if config.precision == "mixed_float16":
+        optimizer = LossScaling(optimizer)
+    return optimizer
 
 
 def _model(config: Config, dataset: Dataset, *, tried: bool) -> keras.Model:

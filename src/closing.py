@@ -12,6 +12,7 @@ import tensorflow as tf
 from src.data.dataset import Dataset, Split
 from src.engine import export, state
 from src.engine.program import Program
+from src.optimizers import loss_scaling
 from src.run import Run
 
 CONFUSION_MATRIX = "confusion_matrix.json"
@@ -31,10 +32,12 @@ def close(runs: Sequence[Run], program: Program, dataset: Dataset, *, pictures: 
     finished = [member for member, run in enumerate(runs) if run.status == "FINISHED"]
     for member in finished:
         run = runs[member]
+        final = program.snapshot(member)
         run.tracker.tags(
             {
-                "state_sha256": state.sha256(program.snapshot(member)),
+                "state_sha256": state.sha256(final),
                 "stopped_early": str(run.stopped_early).lower(),
+                **loss_scaling.tags(final),
             }
         )
         if run.best:

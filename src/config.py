@@ -24,6 +24,12 @@ STORES = ("sqlite:///", "http://", "https://", "postgresql", "mysql", "mssql")
 STANDARD_STEP = "src.steps.standard.Standard"  # reports the configured metrics and no others
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Arguments of every Keras optimizer that other keys replace.
+REPLACED = {
+    "use_ema": "ema.decay",
+    "gradient_accumulation_steps": "accumulate",
+    "loss_scale_factor": "precision=mixed_float16",
+}
 # Arguments of every Keras optimizer, of which one may be set.
 CLIPPING = ("clipvalue", "clipnorm", "global_clipnorm")
 
@@ -73,6 +79,9 @@ class OptimizerConfig(Group):
     def _numbers_where_keras_defaults_to_none(self) -> "OptimizerConfig":
         # Their default, None, tells src.targets nothing of their type.
         given = self.model_extra or {}
+        for key, instead in REPLACED.items():
+            if given.get(key):
+                raise ValueError(f"{key}={given[key]}: give {instead} in its place")
         for key in ("weight_decay", *CLIPPING):
             value = given.get(key)
             if value is None:
@@ -169,6 +178,13 @@ class CheckpointConfig(BaseModel):
     keep: Annotated[int, Field(ge=1)]
 
 
+class EmaConfig(BaseModel):
+    """The moving average of the weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    decay: Fraction | None
+
+
 class Config(BaseModel):
     """The whole configuration of one run."""
 
@@ -180,6 +196,7 @@ class Config(BaseModel):
     loss: LossConfig
     step: StepConfig
     tracking: TrackingConfig
+    ema: EmaConfig
     checkpoint: CheckpointConfig
     task: Literal["classification", "regression"]
     early_stopping: EarlyStoppingConfig
@@ -188,6 +205,8 @@ class Config(BaseModel):
     outputs: Annotated[str, Field(min_length=1)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     epochs: Annotated[int, Field(gt=0)]
+    accumulate: Annotated[int, Field(ge=1)]
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     jit: Literal["auto"] | bool
     eager: bool
     resume: bool | str

@@ -103,7 +103,7 @@ def _finish_epoch(
         metrics = {f"train/{name}": value for name, value in trained[member].items()}
         metrics |= {f"val/{name}": value for name, value in validated[member].items()}
         if runs[member].record_epoch(epoch, metrics):
-            runs[member].keep_best(program.snapshot(member, "model/"))
+            runs[member].keep_best(program.evaluated(member))
     ended = set(members) - set(_active_members(runs))
     _save(program, runs, 0, sorted(ended))  # those that no later save reaches
     console.epoch_done(epoch, [run.metrics for run in runs])

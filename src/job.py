@@ -82,8 +82,12 @@ def load_data(config: Config) -> tuple[Dataset, np.ndarray]:
     """The data set, held against loss and metrics, and the schedule's factors `(updates,)`."""
     dataset = _load(config.data.model_dump_json(by_alias=True))
     preflight.check_labels(config, dataset)
-    updates = config.epochs * updates_per_epoch(config, dataset)
-    return dataset, learning_rate_factors(config.schedule, updates)
+    batches = updates_per_epoch(config, dataset)
+    # The schedule counts updates of the weights; the batches that make one have the same rate.
+    updates = math.ceil(batches / config.accumulate)
+    factors = learning_rate_factors(config.schedule, config.epochs * updates)
+    batch = np.arange(config.epochs * batches)
+    return dataset, factors[batch // batches * updates + batch % batches // config.accumulate]
 
 
 @functools.lru_cache(maxsize=1)  # the jobs of a sweep share it

@@ -155,8 +155,8 @@ def test_what_decides_the_result_may_not_and_is_named(configured, make_run, tmp_
 
 def test_an_argument_that_is_there_on_one_side_alone_differs_too(configured, make_run, tmp_path):
     folder = make_run(tmp_path / "a")
-    with pytest.raises(UserError, match=r"^optimizer\.use_ema: the run in a has None, .* True"):
-        resume.check_same(configured("+optimizer.use_ema=true"), folder)
+    with pytest.raises(UserError, match=r"^optimizer\.name: the run in a has None, .* mine"):
+        resume.check_same(configured("+optimizer.name=mine"), folder)
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"\0", b"\xff", b"[1]", b""])

@@ -25,6 +25,7 @@ from src.engine import state, suitability, vectorization
 from src.engine.compilation import Choice
 from src.engine.program import Program, Values
 from src.errors import CannotFuse
+from src.optimizers.wrapper import layers
 from src.steps.step import Step
 
 ASSIGNMENTS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
@@ -149,6 +150,7 @@ class FusedProgram(Program):
         Raises:
             ValueError: when a name or a shape does not belong to this step.
         """
+        values = state.with_averages(self.step, values)
         for name, value in values.items():
             if name not in self._stacked:
                 raise ValueError(f"it holds {name}, which this model and optimizer don't have")
@@ -172,8 +174,8 @@ class FusedProgram(Program):
             self._attributes[key].assign(values)
 
     def model(self, member: int = 0) -> keras.Model:
-        """The template's model with a member's weights, until another member is asked for."""
-        state.restore(self.step, self.snapshot(member, "model/"))
+        """The template's model with a member's weights, as `Program.model` gives them."""
+        state.restore(self.step, self.evaluated(member))
         return self.step.model
 
     # -- members' values on the host: taken there once for all of them, not one by one
@@ -217,7 +219,7 @@ class FusedProgram(Program):
 
     def _add_to_metrics(self, values: Values, x: tf.Tensor, y: tf.Tensor) -> Values:
         def add(own: Values) -> Values:
-            return self._lifted(lambda: self._evaluate_step(x, y), own)[0]
+            return self._lifted(lambda: self._evaluate_batch(x, y), own)[0]
 
         return tf.vectorized_map(add, values)
 
@@ -263,7 +265,8 @@ class FusedProgram(Program):
         places = []
         for key in self._attributes:
             owner, _, name = key.partition(".")
-            places.append((self.step if owner == "step" else getattr(self.step, owner), name))
+            part = self.step if owner == "step" else getattr(self.step, owner)
+            places.append((list(layers(part))[-1], name))
         before = [getattr(part, name) for part, name in places]
         try:
             for (part, name), value in zip(places, values, strict=True):

@@ -14,6 +14,7 @@ from tensorflow.python.autograph.core import ag_ctx
 
 from src.data.dataset import Split
 from src.engine import compilation, state
+from src.optimizers import accumulation, averaging
 from src.steps.step import Step
 
 # The losses of a call are held in a buffer of at most this length: XLA needs a fixed one.
@@ -159,6 +160,14 @@ class Program:
         """A copy of a member's state, or of the part of it whose name starts with `owner`."""
         return state.snapshot(self.step, owner)
 
+    def evaluated(self, member: int = 0) -> state.State:
+        """A copy of the model's variables as they are evaluated: weights are their averages."""
+        values = self.snapshot(member)
+        averages = state.averages(self.step)
+        return {
+            name: values[averages.get(name, name)] for name in values if name.startswith("model/")
+        }
+
     def restore(self, values: state.State, member: int = 0) -> None:
         """Give a member's variables these values.
 
@@ -168,7 +177,8 @@ class Program:
         state.restore(self.step, values)
 
     def model(self, member: int = 0) -> keras.Model:
-        """The model with a member's weights."""
+        """The model with a member's weights as they are evaluated; not to be trained on."""
+        state.restore(self.step, self.evaluated())
         return self.step.model
 
     # -- what is traced
@@ -209,7 +219,10 @@ class Program:
         ) -> tuple[tf.Tensor, Values, tf.TensorArray]:
             # Gathers: XLA compiles anew for each begin of a slice.
             rows = tf.gather(batches, start + update, axis=1)  # (members, batch)
-            values, loss = self._update(values, rows, tf.gather(rates, update))
+            with accumulation.place(
+                self.step.optimizer, start + update, self.updates_per_epoch, self.batch_size
+            ):
+                values, loss = self._update(values, rows, tf.gather(rates, update))
             return update + 1, values, losses.write(update, loss)
 
         # No maximum_iterations: XLA compiles anew for each.
@@ -221,7 +234,9 @@ class Program:
 
     def _partial_update(self, orders: tf.Tensor, rates: tf.Tensor, active: tf.Tensor) -> tf.Tensor:
         self.traces += 1
-        values, losses = self._update(self._read(), orders[:, -self.last_batch :], rates)
+        last = tf.constant(self.updates_per_epoch - 1)
+        with accumulation.place(self.step.optimizer, last, self.updates_per_epoch, self.last_batch):
+            values, losses = self._update(self._read(), orders[:, -self.last_batch :], rates)
         self._write(values, active)
         return losses
 
@@ -257,7 +272,7 @@ class Program:
         return values, self._train(rows[0], rates[0])[None]
 
     def _add_to_metrics(self, values: Values, x: tf.Tensor, y: tf.Tensor) -> Values:
-        self._evaluate_step(x, y)
+        self._evaluate_batch(x, y)
         return values
 
     def _take_results(self) -> dict[str, tf.Tensor]:
@@ -269,6 +284,10 @@ class Program:
         self.step.optimizer.learning_rate.assign(rate)
         loss = self._train_step(tf.gather(self._x, rows), tf.gather(self._y, rows))
         return tf.cast(loss, tf.float32)
+
+    def _evaluate_batch(self, x: tf.Tensor, y: tf.Tensor) -> None:
+        with averaging.averaged(self.step.optimizer):
+            self._evaluate_step(x, y)
 
     def _results_of_one(self) -> dict[str, tf.Tensor]:
         metrics = self.step.reported

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from src.optimizers import averaging
 from src.steps.step import Step
 
 State = dict[str, np.ndarray]
@@ -32,13 +33,30 @@ def snapshot(step: Step, owner: str = "") -> State:
     }
 
 
+def averages(step: Step) -> dict[str, str]:
+    """The name of each weight that has a moving average, and the name of that."""
+    names = {id(variable): name for name, variable in variables(step).items()}
+    pairs = averaging.pairs(step.optimizer)
+    return {names[id(weight)]: names[id(average)] for weight, average in pairs}
+
+
+def with_averages(step: Step, state: Mapping[str, np.ndarray]) -> State:
+    """`state`, in which weights that come without moving averages are their own averages."""
+    found = averages(step)
+    if any(average in state for average in found.values()):
+        return dict(state)
+    missing = {average: state[weight] for weight, average in found.items() if weight in state}
+    return {**state, **missing}
+
+
 def restore(step: Step, state: Mapping[str, np.ndarray]) -> None:
-    """Give the variables named in `state` their values.
+    """Give the variables named in `state` their values; see `with_averages`.
 
     Raises:
         ValueError: when a name or a shape does not belong to this step.
     """
     own = variables(step)
+    state = with_averages(step, state)
     for name, value in state.items():
         if name not in own:
             raise ValueError(f"it holds {name}, which this model and optimizer don't have")

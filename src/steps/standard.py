@@ -11,6 +11,8 @@ from src.steps.step import Step
 class Standard(Step):
     """One tape, one update."""
 
+    SCALES_LOSS = True
+
     def train(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Update the weights once; see `Step.train` for the shapes."""
         weights = self.weights
@@ -19,7 +21,8 @@ class Standard(Step):
             tape.watch(weights)
             predictions = self.model(x, training=True)  # (batch, classes)
             loss = self.loss(y, predictions) + sum(self.model.losses)
-        gradients = tape.gradient(loss, weights)
+            scaled = self.optimizer.scale_loss(loss)  # the loss itself, unless in float16
+        gradients = tape.gradient(scaled, weights)
         self.apply_gradients(gradients)
         self.update_metrics(loss, y, predictions)
         return loss

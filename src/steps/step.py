@@ -23,6 +23,8 @@ class Step:
     """
 
     TRAINING_ONLY: tuple[str, ...] = ()  # metrics that validation doesn't update
+    # Whether the gradients it applies are of `self.optimizer.scale_loss(loss)`, for float16.
+    SCALES_LOSS = False
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.build import build
-from src.config import Config, OptimizerConfig
+from src.config import Config, EmaConfig, OptimizerConfig
 from src.data.dataset import Dataset, Split
 from src.engine import state
 from src.errors import UserError
@@ -18,6 +18,9 @@ from src.tape import precision
 from src.tape.constants import Constants
 from src.tape.recorder import GradientRecorder
 from src.tape.settings import Check
+
+# What is done around an optimizer has no part in the gradients that it is given.
+PLAIN = {"accumulate": 1, "ema": EmaConfig(decay=None), "precision": "float32"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def prepare(config: Config, dataset: Dataset, check: Check) -> Subject:
     batch = Split(
         dataset.train.x[rows].astype(check.dtype), _labels(dataset.train.y[rows], check.dtype)
     )
-    recorded = config.model_copy(update={"optimizer": _recorder(config)})
+    recorded = config.model_copy(update={"optimizer": _recorder(config), **PLAIN})
     with precision.explained(check.dtype):
         step = build(recorded, replace(dataset, train=batch), config.seed)
         precision.check(step.model, check.dtype)

@@ -113,7 +113,7 @@ def test_every_step_with_convolutions_and_batch_normalisation(configs, name):
         ["optimizer=sgd", "optimizer.clipvalue=0.01"],
         ["optimizer=sgd", "optimizer.global_clipnorm=0.01"],
         ["optimizer=adam", "optimizer.amsgrad=true", "optimizer.weight_decay=0.1"],
-        ["optimizer=adam", "+optimizer.use_ema=true"],
+        ["optimizer=adam", "ema.decay=0.9"],
         ["optimizer=rmsprop", "optimizer.momentum=0.5", "optimizer.centered=true"],
     ],
 )

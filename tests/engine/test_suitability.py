@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from src import programs
 from src.engine import suitability
+from src.engine.assignment import use_plain_assignments
 from src.engine.program import Program
 from src.errors import CannotFuse
 from src.job import load_data
@@ -72,14 +73,18 @@ def test_what_would_differ_from_solo_runs_is_refused(kind, variable, reason):
     assert refusal.value.members < 2
 
 
-@pytest.mark.parametrize("argument", ["ema_overwrite_frequency=3", "gradient_accumulation_steps=2"])
-def test_assignments_that_depend_on_a_condition_are_refused(configs, argument):
+@pytest.mark.parametrize(
+    "arguments",
+    [{"use_ema": True, "ema_overwrite_frequency": 3}, {"gradient_accumulation_steps": 2}],
+)
+def test_assignments_that_depend_on_a_condition_are_refused(arguments):
     """Solo they work; a member's tensors can't be changed in a branch of a graph."""
-    overrides = ["+optimizer.use_ema=true", f"+optimizer.{argument}"]
-    made = configs(*overrides, *MODELS["linear"])
-    dataset, _ = load_data(made[0])
+    step = make_step()
+    step.optimizer = keras.optimizers.SGD(0.5, **arguments)
+    use_plain_assignments(step.optimizer)
+    step.optimizer.build(step.model.trainable_variables)
     with pytest.raises(CannotFuse, match=r"it changes .* inside a tf\.cond"):
-        programs.compiled(made, dataset)
+        fuse(step, force=True)
 
 
 def test_members_take_turns_where_there_is_no_other_way():

@@ -21,8 +21,7 @@ KINDS = {
     "dropout, Adam, moving average, schedule": [
         "model.dropout=0.4",
         "optimizer=adam",
-        "+optimizer.use_ema=true",
-        "+optimizer.ema_momentum=0.5",
+        "ema.decay=0.9",
         "schedule=warmup_cosine",
     ],
     "batch normalisation, dropout, momentum, accumulation": [
@@ -31,7 +30,7 @@ KINDS = {
         "model.filters=[3]",
         "model.dropout=0.3",
         "optimizer=momentum",
-        "+optimizer.gradient_accumulation_steps=2",
+        "accumulate=2",
         "epochs=1",
     ],
     "regression, R^2 over the batches so far": [
@@ -48,7 +47,7 @@ KINDS = {
         "plateau.min_delta=1000",
         "epochs=9",
     ],
-    "compiled by XLA, mixed precision": ["jit=true", "+model.dtype=mixed_bfloat16", "epochs=1"],
+    "compiled by XLA, mixed precision": ["jit=true", "precision=mixed_float16", "epochs=1"],
     "SAM, batch normalisation, dropout": [
         "data=pictures",
         "model=cnn",
