@@ -37,7 +37,7 @@ def test_rule_by_hand():
 
 
 def trained(configured, tiny, *overrides):
-    config = configured(*tiny(*EVERYTHING, *overrides))
+    config = configured(*tiny(*EVERYTHING, "model=linear", *overrides))
     dataset, factors = load_data(config)
     program = programs.compiled([config], dataset)
     rates = (factors[:, None] * config.optimizer.learning_rate).astype(np.float32)

@@ -115,16 +115,17 @@ def test_the_best_checkpoint_and_the_scores_of_it_are_of_the_averages(
 ):
     run = trained(*EMA, "epochs=2", "tracking.artifacts=full", "monitor=train/loss")
     found = newest_of(run.folder)
-    averages = [value for name, value in found.last.items() if name.endswith("_average")]
-    kept = [value for name, value in found.best.items()]
-    assert len(averages) == len(kept) == 4
-    if run.best.epoch == run.epoch:
-        for one, other in zip(averages, kept, strict=True):
-            np.testing.assert_array_equal(one, other)
+    assert run.best.epoch == run.epoch
+    averages = {name.split("/")[-1]: v for name, v in found.last.items() if "_average" in name}
+    assert len(averages) == len(found.best) == 4
+    for name, kept in found.best.items():
+        path = "_".join(name.split("/")[2:])
+        np.testing.assert_array_equal(kept, averages[f"{path}_average"])
     config = configured(*tiny("optimizer=momentum"))
     dataset, _ = load_data(config)
     plain = programs.compiled([config], dataset)
     plain.restore(found.best)
+    assert dataset.test is not None
     [scores] = plain.evaluate(dataset.test)
     summary = json.loads((run.folder / "artifacts" / "summary.json").read_text())
     assert summary["metrics"]["test/loss"] == scores["loss"]
