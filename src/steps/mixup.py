@@ -41,6 +41,7 @@ class Mixup(Step):
         UserError: the rows are nothing of which a mean can be taken, such as numbers of words.
     """
 
+    SCALES_LOSS = True
     TENSOR_ATTRIBUTES = ("alpha",)  # sweep members may differ in it: src/attributes.py
 
     def __init__(
@@ -79,7 +80,8 @@ class Mixup(Step):
                 y = share * y + (1 - share) * others
                 loss = self.loss(y, predictions)
             loss += sum(self.model.losses)
-        self.apply_gradients(tape.gradient(loss, weights))
+            scaled = self.optimizer.scale_loss(loss)  # the loss itself, unless in float16
+        self.apply_gradients(tape.gradient(scaled, weights))
         self.update_metrics(loss, y, predictions)
         return loss
 
