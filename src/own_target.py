@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from src.arguments import CONFIGURATION
 from src.config import Group
-from src.preflight import CONFIGURATION
 
 
 def arguments(group: str, config: Group, target: Callable[..., Any]) -> dict[str, Any]:

@@ -1,45 +1,17 @@
 """Checks between the configuration and the loaded data, before TensorFlow is imported."""
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from src.config import Config
 from src.data.dataset import Dataset
 from src.errors import UserError
 
-CONFIGURATION = Path(__file__).resolve().parents[1] / "conf"
-
 # What the losses that come with Keras ask of the labels.
 WANTS_INTEGERS = ("SparseCategoricalCrossentropy",)
 WANTS_CLASSES = ("CategoricalCrossentropy", "CategoricalFocalCrossentropy", "KLDivergence")
 REGRESSION = "use task=regression, or loss=mean_squared_error"
 WANTS_NUMBERS = ("MeanSquaredError", "Huber", "MeanAbsoluteError", "LogCosh")
-
-
-def check_overrides(arguments: Sequence[str]) -> None:
-    """What Hydra answers with a traceback: no key before `=`, no name for a group's choice.
-
-    Raises:
-        UserError: naming the argument.
-    """
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if argument.startswith("-") or not equals:
-            continue
-        if not key:
-            raise UserError(f"{argument}: a key is missing before =")
-        choices = sorted(path.stem for path in (CONFIGURATION / key).glob("*.yaml"))
-        if choices and any(_is_no_name(part) for part in value.split(",")):
-            raise UserError(f"{argument}: choose from {', '.join(choices)}")
-
-
-def _is_no_name(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return text.lower() in ("true", "false", "null")
-    return True
 
 
 def check_labels(config: Config, dataset: Dataset) -> None:

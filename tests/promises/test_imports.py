@@ -26,7 +26,7 @@ LAYERS = [
     {"data", "schedules", "tracking"},
     {"identity"},
     {"config"},
-    {"targets"},
+    {"targets", "arguments"},
     {"errors", "ranking", "patience", "provenance", "console", "startup", "composition", "storage"},
     {"crash_points"},
 ]
