@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from src import own_target
+from src.augmentations.augmentation import Augmentation
 from src.config import Config, Group, check_monitored
 from src.data.dataset import Dataset
 from src.engine import freezing
@@ -57,10 +58,26 @@ def build(config: Config, dataset: Dataset, seed: int, *, tried: bool = False) -
             f"precision=mixed_float16: {type(step).__name__} does not scale its loss, so small "
             "gradients would vanish; use precision=mixed_bfloat16"
         )
+    step.log_gradients = config.step.log_gradients
     if not tried:
         _try_on_labels(step, dataset)
         check_monitored(config, list(step.reported), step.TRAINING_ONLY)
     return step
+
+
+def augmentation(config: Config, dataset: Dataset) -> Augmentation:
+    """What changes the training rows at random.
+
+    Raises:
+        UserError: naming the key, when it can't be made or doesn't fit the data.
+    """
+    made = _make("augmentation", config.augmentation, {"input_shape": dataset.input_shape})
+    if not isinstance(made, Augmentation):
+        raise UserError(
+            f"augmentation._target_={config.augmentation.target}: derive it from "
+            "src.augmentations.augmentation.Augmentation"
+        )
+    return made
 
 
 def _make(key: str, group: Group, offered: Mapping[str, object] | None = None) -> Any:

@@ -63,6 +63,7 @@ class DataConfig(Group):
 
     batch_size: Annotated[int, Field(gt=0)]
     evaluation_batch_size: Annotated[int, Field(gt=0)]
+    max_rows: Annotated[int, Field(gt=0)] | None
     seed: Annotated[int, Field(ge=0)]
     validation_fraction: Fraction
     test_fraction: Fraction
@@ -112,6 +113,7 @@ class StepConfig(Group):
     """A kind of step, and what every kind of step can do."""
 
     train_only: Annotated[str, Field(min_length=1)] | None
+    log_gradients: bool
 
     @model_validator(mode="after")
     def _patterns_are_regular_expressions(self) -> "StepConfig":
@@ -153,11 +155,12 @@ class TrackingConfig(BaseModel):
 
 
 class EarlyStoppingConfig(BaseModel):
-    """When a run ends because `monitor` no longer improves."""
+    """When a run ends because `monitor` no longer improves, or is good enough."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     patience: Annotated[int, Field(gt=0)] | None
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    target: Annotated[float, Field(allow_inf_nan=False)] | None
 
 
 class PlateauConfig(BaseModel):
@@ -190,6 +193,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     data: DataConfig
+    augmentation: Group
     model: Group
     optimizer: OptimizerConfig
     schedule: Group
@@ -208,6 +212,7 @@ class Config(BaseModel):
     accumulate: Annotated[int, Field(ge=1)]
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     jit: Literal["auto"] | bool
+    profile_calls: Annotated[int, Field(ge=0)]
     eager: bool
     resume: bool | str
     monitor: str

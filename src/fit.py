@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from src.augmentations.augmentation import row_numbers
 from src.console import Console
 from src.data.dataset import Split
 from src.engine.program import Program
@@ -46,7 +47,10 @@ def fit(
     update, epoch = runs[0].update, runs[0].epoch
     saved = time.monotonic()
     while epoch < epochs and _active(runs).any():
-        program.shuffle(np.stack([row_order(run.seed, epoch, program.rows) for run in runs]))
+        program.shuffle(
+            np.stack([row_order(run.seed, epoch, program.rows) for run in runs]),
+            np.stack([row_numbers(run.seed, epoch, program.rows, program.numbers) for run in runs]),
+        )
         base = np.array([run.learning_rate for run in runs])  # an epoch's end may change it
         end = (epoch + 1) * program.updates_per_epoch
         while update < end and _active(runs).any():
@@ -57,7 +61,10 @@ def fit(
                     update - epoch * program.updates_per_epoch, rates, _active(runs)
                 )
             for member in _active_members(runs):
-                runs[member].record_updates(update + 1, losses[:, member], rates[:, member])
+                reported = {name: value[:, member] for name, value in program.reported.items()}
+                runs[member].record_updates(
+                    update + 1, losses[:, member], rates[:, member], reported
+                )
             console.updated(update + 1, losses)
             update += count
             if interruption.signal or time.monotonic() - saved > checkpoint_seconds:
@@ -83,7 +90,7 @@ def fit(
     if epoch >= epochs:
         _save(program, runs, 0, _active_members(runs))
     for run in runs:
-        run.end("FINISHED", f"trained {run.epoch} epochs")
+        run.finish()
 
 
 def _active(runs: Sequence[Run]) -> np.ndarray:

@@ -6,7 +6,16 @@ import json
 from src.config import Config, flatten
 
 # Keys that say how a run is recorded or how it is named, not what it computes.
-FREE = ("resume", "outputs", "name", "log_every", "objective", "tracking.", "checkpoint.")
+FREE = (
+    "resume",
+    "outputs",
+    "name",
+    "log_every",
+    "profile_calls",
+    "objective",
+    "tracking.",
+    "checkpoint.",
+)
 # Keys whose values the program holds as tensors, or that only the loop follows, for each of its
 # runs: runs that differ in them alone may share a program.
 TENSORS = ("seed", "optimizer.learning_rate", "schedule.", "early_stopping.", "plateau.")

@@ -7,11 +7,12 @@ once makes a further job cost its updates alone, and keeps the memory of hundred
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from src import attributes
-from src.build import build
+from src.build import augmentation, build
 from src.config import Config
 from src.data.dataset import Dataset
 from src.engine import state
@@ -82,14 +83,17 @@ def _compile(
     batches = (dataset.train, config.data.batch_size, config.data.evaluation_batch_size)
     step = build(config, dataset, config.seed)
     initial = {config.seed: state.snapshot(step)}
+    changes = augmentation(config, dataset)
     if len(configs) == 1:
-        return _Entry(Program(step, *batches, jit=config.jit, eager=config.eager), initial)
+        options: dict[str, Any] = {"jit": config.jit, "eager": config.eager}
+        return _Entry(Program(step, *batches, augmentation=changes, **options), initial)
     from src.engine import fused  # a solo run has no use for it
 
     program = fused.FusedProgram(
         step,
         [initial[config.seed]] * len(configs),
         *batches,
+        augmentation=changes,
         jit=config.jit,
         force=force,
         attributes=values,

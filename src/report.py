@@ -19,7 +19,7 @@ def show_run(run: "Run", outputs: Path, delivery: Delivery | None) -> None:
     rows = [(name, f"{value:.4f}") for name, value in run.metrics.items()]
     if run.best is not None:
         rows.append((f"best {run.monitor}", f"{run.best.value:.4f} at epoch {run.best.epoch}"))
-    if run.status != "FINISHED" or run.stopped_early:
+    if run.status != "FINISHED" or run.stopped_early or run.target is not None:
         rows.append((str(run.status).lower(), run.reason))
     rows.append(("run", (delivery.run_id if delivery else None) or run.tracker.record.id))
     rows.append(("folder", _near(run.folder)))

@@ -37,6 +37,7 @@ class Run:
         objective: the metric that sweeps compare.
         objective_value: its best value over the epochs so far.
         stopping: ends the run when `monitor` no longer improves.
+        target: ends it when `monitor` is as good as this.
         plateau: reduces the learning rate when it no longer does.
         metrics: those of the last epoch.
         status: None while it trains.
@@ -57,6 +58,7 @@ class Run:
     update: int = 0
     closed: bool = False
     stopping: Patience = field(default_factory=Patience)
+    target: float | None = None
     plateau: Plateau = field(default_factory=Plateau)
 
     @property
@@ -64,16 +66,25 @@ class Run:
         """The run's folder."""
         return self.tracker.folder
 
-    def record_updates(self, first: int, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Record the updates `first, first + 1, ...` (1-based).
+    def record_updates(
+        self,
+        first: int,
+        losses: np.ndarray,
+        rates: np.ndarray,
+        reported: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Record the updates `first, first + 1, ...` (1-based), and what else a step reported.
 
         A loss that is not finite ends the run.
         """
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             losses, rates = losses[: bad[0] + 1], rates[: bad[0] + 1]
-        self.tracker.updates(first, losses, rates)
-        self.update = first + len(losses) - 1
+        count = len(losses)
+        self.tracker.updates(
+            first, losses, rates, {name: own[:count] for name, own in (reported or {}).items()}
+        )
+        self.update = first + count - 1
         if bad.size:
             self.end("FAILED", f"the loss became {losses[-1]} at update {self.update}")
 
@@ -93,6 +104,8 @@ class Run:
         return ranking.better(self.monitor, monitored, best)
 
     def _stop_early(self) -> None:
+        if self._target_reached:
+            self.end("FINISHED", f"reached {self.monitor} {self.target} in epoch {self.epoch}")
         if self.stopping.over:
             self.end(
                 "FINISHED",
@@ -101,9 +114,23 @@ class Run:
             )
 
     @property
+    def _target_reached(self) -> bool:
+        value = self.metrics.get(self.monitor)
+        if self.target is None or value is None:
+            return False
+        return value == self.target or ranking.better(self.monitor, value, self.target)
+
+    @property
     def stopped_early(self) -> bool:
-        """Whether it was ended by `stopping`, before or at its last epoch."""
-        return self.status == "FINISHED" and self.stopping.over
+        """Whether it was ended by `stopping` or `target`, before or at its last epoch."""
+        return self.status == "FINISHED" and (self.stopping.over or self._target_reached)
+
+    def finish(self) -> None:
+        """End a run that has trained for all its epochs."""
+        reason = f"trained {self.epoch} epochs"
+        if self.target is not None and self.best is not None:
+            reason += f" without {self.monitor} {self.target}: its best was {self.best.value:.4g}"
+        self.end("FINISHED", reason)
 
     def keep_best(self, state: State) -> None:
         """Remember the model's variables as those of the best epoch."""

@@ -17,6 +17,7 @@ from src.data.dataset import Dataset
 from src.engine import surroundings
 from src.engine.checkpoint import FOLDER as CHECKPOINTS
 from src.engine.checkpoint import Checkpoint, Checkpoints
+from src.engine.profiling import profiled
 from src.engine.program import Program
 from src.errors import UserError
 from src.fit import fit
@@ -81,7 +82,8 @@ def train(
                     runs[-1].tracker.tags({"resumed_elsewhere": moved})
                 if shipper is not None:
                     shipper.ship(runs[-1].folder)
-            with _console(jobs, program) as shown:
+            profiling = profiled(program, runs[0].folder, config.profile_calls)
+            with _console(jobs, program) as shown, profiling:
                 fit(
                     program,
                     runs,
@@ -118,6 +120,7 @@ def start(
         monitor=config.monitor,
         objective=config.objective,
         stopping=Patience(config.early_stopping.patience, config.early_stopping.min_delta),
+        target=config.early_stopping.target,
         plateau=Plateau(
             Patience(config.plateau.patience, config.plateau.min_delta),
             config.plateau.factor,

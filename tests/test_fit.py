@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from src.augmentations.augmentation import row_numbers
 from src.data.dataset import Split
 from src.engine.checkpoint import Checkpoints, load
 from src.fit import CALL_SECONDS, Pace, fit, row_order
@@ -27,12 +28,15 @@ class Counting:
         self.updates_per_epoch, self.capacity = updates_per_epoch, capacity
         self.done = np.zeros(members, int)
         self.orders, self.calls, self.rates = [], [], []
+        self.numbers, self.random = 2, []  # of each row, and those given
+        self.reported = {}
         self.bad = {}  # (member, update): the loss there
         self.validation = {}  # epoch: loss
         self.after_call = lambda: None
 
-    def shuffle(self, orders):
+    def shuffle(self, orders, numbers):
         self.orders.append(orders)
+        self.random.append(numbers)
 
     def run(self, start, rates, active):
         assert len(rates) <= self.capacity
@@ -46,6 +50,7 @@ class Counting:
                 update = int(self.done[member])
                 losses[offset, member] = self.bad.get((member, update), 1000 * member + update)
         self.after_call()
+        self.reported = {"twice": 2 * losses}
         return losses
 
     def take_results(self):
@@ -134,6 +139,7 @@ def test_a_whole_training(runs, journal_of):
     assert (run.update, run.epoch) == (10, 2)
     journal = journal_of(run.folder)
     assert journal.updates["update/loss"].tolist() == list(range(1, 11))
+    assert journal.updates["update/twice"].tolist() == list(range(2, 22, 2))
     assert journal.metrics == {
         ("train/loss", 1): 5.0,
         ("val/loss", 1): -1.0,
@@ -148,6 +154,7 @@ def test_a_whole_training(runs, journal_of):
     assert all(start + count <= 5 for start, count, _ in program.calls)
     assert len(program.orders) == 2
     np.testing.assert_array_equal(program.orders[1][0], row_order(0, 1, 20))
+    np.testing.assert_array_equal(program.random[1][0], row_numbers(0, 1, 20, 2))
 
 
 def test_the_schedule_reaches_each_update_times_the_members_own_base(runs, journal_of):
@@ -233,6 +240,24 @@ def test_a_run_that_no_longer_improves_ends_and_is_saved_as_it_stands(runs):
     train(program, [patient], epochs=9)
     assert patient.best is not None
     assert (patient.epoch, patient.best.epoch, patient.stopped_early) == (9, 9, False)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "target", "epochs"), [("val/loss", -3.0, 3), ("train/loss", 5.0, 1)]
+)
+def test_a_run_that_reaches_its_target_ends(runs, monitor, target, epochs):
+    program, [run] = Counting(), runs(monitor=monitor, target=target)
+    train(program, [run], epochs=9)
+    assert run.reason == f"reached {monitor} {target} in epoch {epochs}"
+    assert (run.status, run.epoch, run.stopped_early) == ("FINISHED", epochs, True)
+    assert saved(run) == [5 * epochs]
+
+
+def test_a_run_that_never_reaches_its_target_says_how_near_it_came(runs):
+    program, [run] = Counting(), runs(target=-2.5)
+    train(program, [run], epochs=2)
+    assert run.reason == "trained 2 epochs without val/loss -2.5: its best was -2"
+    assert not run.stopped_early
 
 
 def test_a_member_that_stops_early_is_frozen_while_the_group_goes_on(runs, journal_of):

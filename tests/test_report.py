@@ -19,6 +19,7 @@ def run(folder: Path, **changes):
         "status": "FINISHED",
         "reason": "trained 4 epochs",
         "stopped_early": False,
+        "target": None,
         "folder": folder,
         "tracker": SimpleNamespace(record=SimpleNamespace(id="20261123-101500-abc123")),
     }

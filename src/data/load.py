@@ -4,13 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from src.data.dataset import Dataset
+from src.data.limit import first_rows
 from src.data.prepare import prepare
 from src.data.source import Source
 from src.errors import UserError
 from src.targets import call, locate
 
 PREPARATION = ("validation_fraction", "test_fraction", "normalisation", "labels")
-NOT_THE_SOURCES = ("_target_", "batch_size", "evaluation_batch_size", "seed", *PREPARATION)
+NOT_THE_SOURCES = (
+    "_target_",
+    "batch_size",
+    "evaluation_batch_size",
+    "max_rows",
+    "seed",
+    *PREPARATION,
+)
 SEEDS = 2**64  # half the random generator's key; the other half numbers the streams
 
 
@@ -35,7 +43,8 @@ def load(config: Mapping[str, Any], seed: int) -> Dataset:
                 f"data._target_={config['_target_']}: it returned {type(source).__name__}; a data "
                 "source is a function that returns a src.data.source.Source"
             )
-        return prepare(source, seed=seed, **{key: config[key] for key in PREPARATION})
+        dataset = prepare(source, seed=seed, **{key: config[key] for key in PREPARATION})
+        return first_rows(dataset, config.get("max_rows"))
     except OSError as error:
         raise UserError(f"data: {error}") from error
     except MemoryError as error:

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
+from src.augmentations.augmentation import Augmentation
 from src.data.dataset import Split
 from src.engine import state, suitability, vectorization
 from src.engine.compilation import Choice
@@ -40,6 +41,7 @@ class FusedProgram(Program):
         train: the rows to train on, the same for all members.
         batch_size: rows of an update; the last batch of an epoch may be smaller.
         evaluation_batch_size: rows evaluated at once.
+        augmentation: changes the rows that are trained on; see `Program`.
         jit: `auto`, or whether XLA compiles.
         force: fuse also where the device trains members faster one by one.
         attributes: values `(members,)` of what is an attribute of the step's parts, by its key in
@@ -59,6 +61,7 @@ class FusedProgram(Program):
         batch_size: int,
         evaluation_batch_size: int,
         *,
+        augmentation: Augmentation | None = None,
         jit: Literal["auto"] | bool = "auto",
         force: bool = False,
         attributes: Mapping[str, np.ndarray] | None = None,
@@ -96,6 +99,7 @@ class FusedProgram(Program):
                     train,
                     batch_size,
                     evaluation_batch_size,
+                    augmentation=augmentation,
                     jit=plan.choice.jit,
                     notice=notice,
                 )
@@ -209,13 +213,13 @@ class FusedProgram(Program):
             stacked.assign(tf.where(mask, value, stacked))
 
     def _update(
-        self, values: Values, rows: tf.Tensor, rates: tf.Tensor
+        self, values: Values, rows: tf.Tensor, numbers: tf.Tensor, rates: tf.Tensor
     ) -> tuple[Values, tf.Tensor]:
-        def update(member: tuple[Values, tf.Tensor, tf.Tensor]) -> tuple[Values, tf.Tensor]:
-            own, own_rows, rate = member
-            return self._lifted(lambda: self._train(own_rows, rate), own)
+        def update(member: tuple[Values, Any, Any, Any]) -> tuple[Values, tf.Tensor]:
+            own, own_rows, own_numbers, rate = member
+            return self._lifted(lambda: self._train(own_rows, own_numbers, rate), own)
 
-        return tf.vectorized_map(update, (values, rows, rates))
+        return tf.vectorized_map(update, (values, rows, numbers, rates))
 
     def _add_to_metrics(self, values: Values, x: tf.Tensor, y: tf.Tensor) -> Values:
         def add(own: Values) -> Values:

@@ -1,7 +1,7 @@
 """A step becomes one compiled program that runs many updates per call.
 
-The data is resident. A call gathers its batches by row number, trains on them and returns the
-losses of its updates in one tensor, so Python is touched a few times a second, not once an update.
+The data is resident. A call gathers its batches by row number, trains on them and returns what its
+updates report in one tensor, so Python is touched a few times a second, not once an update.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +10,12 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.autograph.core import ag_ctx
 
+from src.augmentations.augmentation import Augmentation
+from src.augmentations.none import Unchanged
 from src.data.dataset import Split
 from src.engine import compilation, state
+from src.engine.batches import over_batches, over_updates
 from src.optimizers import accumulation, averaging
 from src.steps.step import Step
 
@@ -35,6 +37,7 @@ class Program:
         train: the rows to train on.
         batch_size: rows of an update; the last batch of an epoch may be smaller.
         evaluation_batch_size: rows evaluated at once.
+        augmentation: changes the rows that are trained on, at random.
         jit: `auto`, or whether XLA compiles.
         eager: run the step operation by operation, for a debugger.
         notice: told in one line when XLA can't compile the step.
@@ -45,6 +48,8 @@ class Program:
         capacity: updates a call makes at most.
         compilation: whether XLA compiles the updates, and why.
         traces: how often updates were traced: once, and once more for a smaller last batch.
+        numbers: random numbers that the augmentation needs for each row.
+        reported: by name `(updates, members)`, what else the step reported in the last call.
     """
 
     members = 1
@@ -56,6 +61,7 @@ class Program:
         batch_size: int,
         evaluation_batch_size: int,
         *,
+        augmentation: Augmentation | None = None,
         jit: Literal["auto"] | bool = "auto",
         eager: bool = False,
         notice: Callable[[str], None] = print,
@@ -70,12 +76,14 @@ class Program:
         self.evaluation_batch_size = evaluation_batch_size
         self.traces = 0
         self._x, self._y = tf.constant(train.x), tf.constant(train.y)
-        self._orders = tf.zeros([self.members, self.rows], tf.int32)
+        self._augmentation = augmentation or Unchanged()
+        self.numbers = self._augmentation.numbers
+        self.shuffle(np.zeros((self.members, self.rows), np.int32))
+        self.reported: dict[str, np.ndarray] = {}
         self._eager = eager
-        # Autograph takes a third of the time of tracing. Only a step may hold Python control flow
-        # on tensors, so only steps are converted.
-        self._train_step = step.train if eager else _converted(step.train)
-        self._evaluate_step = step.evaluate if eager else _converted(step.evaluate)
+        # Only a step may hold Python control flow on tensors, so only steps are converted.
+        self._train_step = step.train if eager else compilation.converted(step.train)
+        self._evaluate_step = step.evaluate if eager else compilation.converted(step.evaluate)
         if eager:
             self.compilation = compilation.Choice(False, "eager=true")
             self._updates: Callable[..., tf.Tensor] = self._many_updates
@@ -90,9 +98,14 @@ class Program:
 
     # -- what fit.py calls
 
-    def shuffle(self, orders: np.ndarray) -> None:
-        """Set the order of the rows for the epoch, `(members, rows)` row numbers."""
+    def shuffle(self, orders: np.ndarray, numbers: np.ndarray | None = None) -> None:
+        """Set the epoch's order of the rows and the random numbers that its augmentation uses.
+
+        `orders` are row numbers `(members, rows)`, `numbers` are `(members, rows, self.numbers)`.
+        """
         self._orders = tf.constant(orders, tf.int32)
+        shape = (self.members, self.rows, self.numbers)
+        self._numbers = tf.constant(np.zeros(shape) if numbers is None else numbers, tf.float32)
 
     def run(self, start: int, rates: np.ndarray, active: np.ndarray) -> np.ndarray:
         """Make the updates `start, start + 1, ...` of the epoch, one for each row of `rates`.
@@ -103,7 +116,7 @@ class Program:
             active: which members train, `(members,)`; the others' state stays as it is.
 
         Returns:
-            The losses `(updates, members)`, float32.
+            The losses `(updates, members)`, float32; `reported` has what else was reported.
         """
         whole = max(min(len(rates), self.full_batches - start), 0)
         alive = tf.constant(active)
@@ -111,18 +124,18 @@ class Program:
         if whole > 0:
             padded = np.zeros((self._buffer, self.members), np.float32)
             padded[:whole] = rates[:whole]
-            buffer = self._updates(
-                self._orders, tf.constant(start), tf.constant(whole), tf.constant(padded), alive
-            )
+            begin, count, padded_rates = map(tf.constant, (start, whole, padded))
+            buffer = self._updates(self._orders, self._numbers, begin, count, padded_rates, alive)
             losses.append(buffer.numpy()[:whole])
         if whole < len(rates):
+            given = (self._orders, self._numbers, tf.constant(rates[whole]), alive)
             if self._partial is None:
-                orders, _, _, _, members = self._signature
-                rate = tf.TensorSpec([self.members], tf.float32)
-                self._partial = self._traced(self._partial_update, orders, rate, members)
-            last = self._partial(self._orders, tf.constant(rates[whole]), alive)
-            losses.append(last.numpy()[None])
-        return np.concatenate(losses)
+                signature = map(tf.TensorSpec.from_tensor, given)
+                self._partial = self._traced(self._partial_update, *signature)
+            losses.append(self._partial(*given).numpy()[None])
+        first, *others = np.moveaxis(np.concatenate(losses), -1, 0)  # of updates, members, values
+        self.reported = dict(zip(self.step.update_values, others, strict=True))
+        return first
 
     def take_results(self) -> list[dict[str, float]]:
         """The metrics since they were last taken, a mapping for each member; resets them."""
@@ -188,6 +201,7 @@ class Program:
         """Of `_many_updates`."""
         return [
             tf.TensorSpec([self.members, self.rows], tf.int32),
+            tf.TensorSpec([self.members, self.rows, self.numbers], tf.float32),
             tf.TensorSpec([], tf.int32),
             tf.TensorSpec([], tf.int32),
             tf.TensorSpec([self._buffer, self.members], tf.float32),
@@ -204,55 +218,40 @@ class Program:
     def _many_updates(
         self,
         orders: tf.Tensor,
+        numbers: tf.Tensor,
         start: tf.Tensor,
         count: tf.Tensor,
         rates: tf.Tensor,
         active: tf.Tensor,
     ) -> tf.Tensor:
         self.traces += 1
-        losses = tf.TensorArray(tf.float32, self._buffer, element_shape=(self.members,))
         whole = orders[:, : self.full_batches * self.batch_size]
         batches = tf.reshape(whole, [self.members, self.full_batches, self.batch_size])
 
-        def body(
-            update: tf.Tensor, values: Values, losses: tf.TensorArray
-        ) -> tuple[tf.Tensor, Values, tf.TensorArray]:
-            # Gathers: XLA compiles anew for each begin of a slice.
-            rows = tf.gather(batches, start + update, axis=1)  # (members, batch)
-            with accumulation.place(
-                self.step.optimizer, start + update, self.updates_per_epoch, self.batch_size
-            ):
-                values, loss = self._update(values, rows, tf.gather(rates, update))
-            return update + 1, values, losses.write(update, loss)
+        def one(update: tf.Tensor, values: Values) -> tuple[Values, tf.Tensor]:
+            now, total = start + update, self.updates_per_epoch
+            rows = tf.gather(batches, now, axis=1)  # XLA compiles anew for each begin of a slice
+            with accumulation.place(self.step.optimizer, now, total, self.batch_size):
+                return self._update(values, rows, numbers, tf.gather(rates, update))
 
-        # No maximum_iterations: XLA compiles anew for each.
-        _, values, losses = tf.while_loop(
-            lambda update, *_: update < count, body, (tf.constant(0), self._read(), losses)
-        )
+        shape = (self.members, 1 + len(self.step.update_values))
+        values, losses = over_updates(one, self._read(), count, self._buffer, shape)
         self._write(values, active)
-        return losses.stack()
+        return losses
 
-    def _partial_update(self, orders: tf.Tensor, rates: tf.Tensor, active: tf.Tensor) -> tf.Tensor:
+    def _partial_update(
+        self, orders: tf.Tensor, numbers: tf.Tensor, rates: tf.Tensor, active: tf.Tensor
+    ) -> tf.Tensor:
         self.traces += 1
-        last = tf.constant(self.updates_per_epoch - 1)
+        rows, last = orders[:, -self.last_batch :], tf.constant(self.updates_per_epoch - 1)
         with accumulation.place(self.step.optimizer, last, self.updates_per_epoch, self.last_batch):
-            values, losses = self._update(self._read(), orders[:, -self.last_batch :], rates)
+            values, losses = self._update(self._read(), rows, numbers, rates)
         self._write(values, active)
         return losses
 
     def _evaluate(self, x: tf.Tensor, y: tf.Tensor) -> None:
         size = min(self.evaluation_batch_size, x.shape[0])
-        full, last = divmod(x.shape[0], size)
-
-        def body(batch: tf.Tensor, values: Values) -> tuple[tf.Tensor, Values]:
-            rows = batch * size + tf.range(size)
-            return batch + 1, self._add_to_metrics(values, tf.gather(x, rows), tf.gather(y, rows))
-
-        _, values = tf.while_loop(
-            lambda batch, _: batch < full, body, (tf.constant(0), self._read())
-        )
-        if last:
-            values = self._add_to_metrics(values, x[-last:], y[-last:])
+        values = over_batches(self._add_to_metrics, self._read(), x, y, size)
         self._write(values, tf.ones([self.members], tf.bool))
 
     # -- what one member alone does in its own way
@@ -266,10 +265,10 @@ class Program:
         assert not values
 
     def _update(
-        self, values: Values, rows: tf.Tensor, rates: tf.Tensor
+        self, values: Values, rows: tf.Tensor, numbers: tf.Tensor, rates: tf.Tensor
     ) -> tuple[Values, tf.Tensor]:
-        """One update from the rows `(members, batch)`; the losses `(members,)`."""
-        return values, self._train(rows[0], rates[0])[None]
+        """One update from the rows `(members, batch)`; what is recorded of it, for each member."""
+        return values, self._train(rows[0], numbers[0], rates[0])[None]
 
     def _add_to_metrics(self, values: Values, x: tf.Tensor, y: tf.Tensor) -> Values:
         self._evaluate_batch(x, y)
@@ -280,10 +279,12 @@ class Program:
 
     # -- what any member does
 
-    def _train(self, rows: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+    def _train(self, rows: tf.Tensor, numbers: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+        """One update; what is recorded of it, `(values,)`: the loss, then `update_values`."""
         self.step.optimizer.learning_rate.assign(rate)
-        loss = self._train_step(tf.gather(self._x, rows), tf.gather(self._y, rows))
-        return tf.cast(loss, tf.float32)
+        x = self._augmentation(tf.gather(self._x, rows), tf.gather(numbers, rows))
+        loss = self._train_step(x, tf.gather(self._y, rows))
+        return tf.stack([tf.cast(loss, tf.float32), *self.step.take_reports()])
 
     def _evaluate_batch(self, x: tf.Tensor, y: tf.Tensor) -> None:
         with averaging.averaged(self.step.optimizer):
@@ -295,9 +296,3 @@ class Program:
         for metric in metrics.values():
             metric.reset_state()
         return results
-
-
-def _converted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` with Python control flow on tensors made part of the graph it is traced into."""
-    enabled = ag_ctx.ControlStatusCtx(ag_ctx.Status.ENABLED)
-    return tf.__internal__.autograph.tf_convert(function, enabled)

@@ -6,6 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from src.errors import UserError
+from src.steps import norms
+
+NORMS = ("gradient_norm", "update_norm")  # of each layer, as update/gradient_norm/LAYER
+
 
 class Step:
     """A model with what trains it; a subclass says how, in `train`.
@@ -20,6 +25,7 @@ class Step:
         loss: `(labels, predictions)` to a scalar, the mean over the batch.
         metrics: by the name they are reported under; `loss` is a `keras.metrics.Mean`.
         own_metrics: further ones, which the step itself updates.
+        log_gradients: whether the norms of gradients and updates are reported; set by `src.build`.
     """
 
     TRAINING_ONLY: tuple[str, ...] = ()  # metrics that validation doesn't update
@@ -38,6 +44,8 @@ class Step:
         self.loss = loss
         self.metrics = dict(metrics)
         self.own_metrics: dict[str, keras.metrics.Metric] = {}
+        self.log_gradients = False
+        self._reports: dict[str, tf.Tensor] = {}
 
     @property
     def weights(self) -> list[tf.Variable | tf.Tensor]:
@@ -81,7 +89,55 @@ class Step:
 
     def apply_gradients(self, gradients: Sequence[tf.Tensor | None]) -> None:
         """Update the trainable weights once; `gradients` are in the order of `weights`."""
-        self.optimizer.apply(gradients, self.model.trainable_variables)
+        if self.log_gradients:
+            self._apply_and_report(gradients)
+        else:
+            self.optimizer.apply(gradients, self.model.trainable_variables)
+
+    def _apply_and_report(self, gradients: Sequence[tf.Tensor | None]) -> None:
+        variables = self.model.trainable_variables
+        before = [tf.identity(weight) for weight in self.weights]
+        scale = self.optimizer.scale_loss(tf.ones([]))  # of gradients in float16, else 1
+        for layer, norm in norms.by_layer(variables, gradients).items():
+            self.report(f"{NORMS[0]}/{layer}", norm / scale)
+        self.optimizer.apply(gradients, variables)
+        moved = [new - old for new, old in zip(self.weights, before, strict=True)]
+        for layer, norm in norms.by_layer(variables, moved).items():
+            self.report(f"{NORMS[1]}/{layer}", norm)
+
+    @property
+    def update_values(self) -> tuple[str, ...]:
+        """The names of what `train` reports of each update besides the loss, in a fixed order.
+
+        A step that calls `report` adds its own names to these.
+        """
+        if not self.log_gradients:
+            return ()
+        layers = norms.layers(self.model.trainable_variables)
+        return tuple(f"{kind}/{layer}" for kind in NORMS for layer in layers)
+
+    def report(self, name: str, value: tf.Tensor) -> None:
+        """Record a scalar of this update as the metric `update/NAME`, step = updates done.
+
+        To be called in `train`, for every name in `update_values`; outside tf.cond and tf.while.
+        """
+        self._reports.update({name: tf.cast(value, tf.float32)})
+
+    def take_reports(self) -> list[tf.Tensor]:
+        """What was reported since this was last called, in the order of `update_values`.
+
+        Raises:
+            UserError: that is not what `update_values` names.
+        """
+        reports, self._reports = self._reports, {}
+        differing = sorted(reports.keys() ^ set(self.update_values))
+        if differing:
+            hint = "; step.log_gradients=true needs a step that calls apply_gradients"
+            raise UserError(
+                f"step: {type(self).__name__} must report in each update exactly what its "
+                f"update_values names, not so {differing[0]}{hint if self.log_gradients else ''}"
+            )
+        return [reports[name] for name in self.update_values]
 
     def update_metrics(self, loss: tf.Tensor, y: tf.Tensor, predictions: tf.Tensor) -> None:
         """Add a batch to the running metrics; its loss counts once for each row."""

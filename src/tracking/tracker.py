@@ -1,7 +1,7 @@
 """The small tracker that the training loop talks to. It only writes the run's own folder."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,9 +39,19 @@ class Tracker:
         attempt = self.journal.attempts + 1
         self.journal.append("begin", attempt=attempt, update=update, process=process.identity())
 
-    def updates(self, first: int, losses: np.ndarray, learning_rates: np.ndarray) -> None:
-        """One value an update, float32 (count,) each, for updates `first`, ... (from 1)."""
+    def updates(
+        self,
+        first: int,
+        losses: np.ndarray,
+        learning_rates: np.ndarray,
+        others: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """One value an update, float32 (count,) each, for updates `first`, ... (from 1).
+
+        others: further ones, by what comes after `update/` in the metric's name.
+        """
         values = {"update/loss": losses, "update/learning_rate": learning_rates}
+        values |= {f"update/{name}": own for name, own in (others or {}).items()}
         self._check(self.journal.updates(first, values))
 
     def metrics(self, epoch: int, values: dict[str, float]) -> None:

@@ -57,6 +57,18 @@ REFUSED = [
     ("model=null", ["model=null"]),
     ("tracking.uri=somewhere", ["tracking.uri=somewhere", "sqlite:///FILE", "tracking=none"]),
     ("eager=true jit=true", ["jit=true", "eager=true"]),
+    ("early_stopping.patience=0", ["early_stopping.patience=0", "greater than 0"]),
+    ("early_stopping.min_delta=-1", ["early_stopping.min_delta=-1", "greater than or equal to 0"]),
+    ("early_stopping.target=nan", ["early_stopping.target=nan", "finite"]),
+    ("plateau.factor=1", ["plateau.factor=1", "less than 1"]),
+    ("data.max_rows=0", ["data.max_rows=0", "greater than 0"]),
+    ("step.log_gradients=2", ["step.log_gradients=2", "boolean"]),
+    ("data=random augmentation=flip", ["augmentation", "images", "augmentation=none"]),
+    ("augmentation=crop augmentation.padding=0", ["augmentation.padding=0", "greater than"]),
+    (
+        "augmentation=flip_crop_cutout augmentation.parts.cutout.size=-1",
+        ["augmentation.parts.cutout.size=-1", "greater than"],
+    ),
 ]
 BY_HYDRA = [
     ("optimizer=no_such", ["optimizer/no_such", "adamw"]),

@@ -23,11 +23,14 @@ KINDS = {
         "optimizer=adam",
         "ema.decay=0.9",
         "schedule=warmup_cosine",
+        "step.log_gradients=true",
     ],
-    "batch normalisation, dropout, momentum, accumulation": [
+    "images changed, batch normalisation, dropout, momentum, accumulation": [
         "data=pictures",
         "model=cnn",
         "model.filters=[3]",
+        "augmentation=flip_crop_cutout",
+        "augmentation.parts.cutout.size=2",
         "model.dropout=0.3",
         "optimizer=momentum",
         "accumulate=2",

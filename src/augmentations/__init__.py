@@ -1,0 +1,1 @@
+"""Random changes of the rows that are trained on."""
