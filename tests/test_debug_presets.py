@@ -81,9 +81,9 @@ def test_profile_leaves_a_trace_and_a_table(run, tiny):
     assert f"1 calls are traced in {folder / 'profile'}" in said
 
 
-def test_profile_of_a_single_call_has_nothing_to_trace(run, tiny):
+def test_profile_of_a_single_epoch_has_nothing_to_trace(run, tiny):
     folder, _, said = run(*tiny("debug=profile", "epochs=1"))
-    assert "nothing was traced" in said
+    assert "Nothing was traced" in said
     assert not (folder / "profile").exists()
 
 

@@ -26,16 +26,16 @@ class Augmentation:
         raise NotImplementedError
 
 
-def check_images(input_shape: tuple[int, ...], key: str) -> None:
-    """See that rows are images.
+def check_images(input_shape: tuple[int, ...], name: str) -> None:
+    """See that the rows that an augmentation of this name changes are images.
 
     Raises:
-        UserError: naming `key`, when their shape is not (height, width, channels).
+        UserError: their shape is not (height, width, channels).
     """
     if len(input_shape) != 3:
         raise UserError(
-            f"{key}: it changes images (height, width, channels), and the rows of this data have "
-            f"shape {input_shape}; use augmentation=none"
+            f"augmentation: {name} changes images (height, width, channels), and the rows of this "
+            f"data have shape {input_shape}; use augmentation=none"
         )
 
 

@@ -25,7 +25,7 @@ class Crop(Augmentation):
     numbers = 2
 
     def __init__(self, input_shape: tuple[int, ...], padding: Annotated[int, Field(ge=1)]) -> None:
-        check_images(input_shape, "augmentation crop")
+        check_images(input_shape, "crop")
         self.padding = padding
 
     def __call__(self, x: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:

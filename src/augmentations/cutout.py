@@ -29,7 +29,7 @@ class Cutout(Augmentation):
     numbers = 2
 
     def __init__(self, input_shape: tuple[int, ...], size: Annotated[int, Field(ge=1)]) -> None:
-        check_images(input_shape, "augmentation cutout")
+        check_images(input_shape, "cutout")
         self.size = size
 
     def __call__(self, x: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:

@@ -27,7 +27,7 @@ class Flip(Augmentation):
     def __init__(
         self, input_shape: tuple[int, ...], probability: Annotated[float, Field(ge=0, le=1)]
     ) -> None:
-        check_images(input_shape, "augmentation flip")
+        check_images(input_shape, "flip")
         self.probability = probability
 
     def __call__(self, x: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:

@@ -16,14 +16,15 @@ from src.engine.program import Program
 
 FOLDER = "profile"
 TABLE = "operations.txt"
-SHOWN = 25  # lines of the table
+SHOWN = 40  # lines of the table
+COMPILING = 5  # calls; those of a first epoch compile, or the first so many of a long one
 
 
 @contextlib.contextmanager
 def profiled(
     program: Program, folder: Path, calls: int, say: Callable[[str], None] = print
 ) -> Iterator[None]:
-    """Within it, `calls` calls of the program after the first, which compiles, are traced.
+    """Within it, `calls` calls of the program are traced, after those in which it is compiled.
 
     Args:
         program: what is called.
@@ -34,17 +35,18 @@ def profiled(
     if not calls:
         yield
         return
-    run, made, goes_on = program.run, 0, False
+    run, made, traced, goes_on = program.run, 0, 0, False
 
     def traced_run(start: int, rates: np.ndarray, active: np.ndarray) -> np.ndarray:
-        nonlocal made, goes_on
-        if made == 1:
+        nonlocal made, traced, goes_on
+        if not traced and made and (start == 0 or made >= COMPILING):
             tf.profiler.experimental.start(str(folder / FOLDER))
             goes_on = True
         with tf.profiler.experimental.Trace("call", step_num=made):
             losses = run(start, rates, active)
         made += 1
-        if made == 1 + calls:
+        traced += goes_on
+        if goes_on and traced == calls:
             tf.profiler.experimental.stop()
             goes_on = False
         return losses
@@ -56,12 +58,13 @@ def profiled(
         program.run = run  # type: ignore[method-assign]
         if goes_on:
             tf.profiler.experimental.stop()
-    if made < 2:
-        say("There was only one call of the program, which compiles it: nothing was traced.")
+    if not traced:
+        say(
+            "Nothing was traced: the program is compiled in the first epoch; train for more epochs."
+        )
         return
     table = folder / FOLDER / TABLE
     table.write_text(_table(folder / FOLDER), encoding="utf-8")
-    traced = min(made - 1, calls)
     say(f"{traced} calls are traced in {folder / FOLDER}; what took longest stands in {table.name}")
 
 
