@@ -16,6 +16,7 @@ from src.optimizers import loss_scaling
 from src.run import Run
 
 CONFUSION_MATRIX = "confusion_matrix.json"
+REQUEST = "request.json"  # in the run's folder: for a server of its model
 RESIDUALS = "residuals.json"
 RESIDUAL_ROWS = 10_000  # at most, evenly spread: the picture shows a fifth of them
 
@@ -54,7 +55,7 @@ def close(runs: Sequence[Run], program: Program, dataset: Dataset, *, pictures: 
             model = program.model(member)
             keep = _residuals if dataset.labels == "real" else _confusion_matrix
             keep(runs[member], model, dataset, program.evaluation_batch_size)
-            _model(runs[member], model, dataset)
+            _model(runs[member], model, dataset, export.activation_of(program.step.loss))
     for run in runs:
         run.close()
 
@@ -89,19 +90,27 @@ def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
     return np.concatenate([call(tf.constant(split.x[i : i + batch_size])).numpy() for i in starts])
 
 
-def _model(run: Run, model: keras.Model, dataset: Dataset) -> None:
+def _model(run: Run, model: keras.Model, dataset: Dataset, activation: export.Activation) -> None:
+    """The model as a SavedModel that takes rows as the data source gives them."""
     folder: Path = run.folder / "model"
     example = run.folder / "input_example.npy"
 
     def write() -> None:
-        np.save(example, dataset.val.x[: min(5, dataset.val.rows)])
-        export.save(model, dataset.input_shape, folder)
+        assert dataset.examples is not None
+        np.save(example, dataset.examples)
+        request = {"inputs": dataset.examples[:1].tolist()}  # as `mlflow models serve` takes them
+        (run.folder / REQUEST).write_text(json.dumps(request) + "\n", encoding="utf-8")
+        export.save(model, dataset.input_shape, folder, dataset.scaling, activation)
 
     run.tracker.model(
         folder.name,
         input_shape=dataset.input_shape,
         output_shape=(dataset.num_classes,),
         input_example=example.name,
-        metadata={"epoch": run.best.epoch if run.best else run.epoch},
+        metadata={
+            "epoch": run.best.epoch if run.best else run.epoch,
+            "inputs": "rows as the data source gives them, unscaled",
+            "outputs": activation,
+        },
         write=write,
     )

@@ -10,22 +10,14 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
-
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from src import config, startup
+from src.compose import CONFIGURATION, compose
 from src.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
 from src.job import load_data
 from src.tape import settings
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 OWN_KEYS = ("tolerance", "check")  # of conf/gradients.yaml; all others are conf/config.yaml's
-# Where a message of Hydra's goes on with what helps nobody at the command line.
-HYDRAS_DETAILS = ("Config search path", "Key '", "See https", "Set the environment", "full_key")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,9 +55,9 @@ def check(overrides: Sequence[str]) -> int:
         UserError: naming the key, before TensorFlow is imported where that is possible.
     """
     own = [override for override in overrides if _key(override).split(".")[0] in OWN_KEYS]
-    chosen = settings.validate(_compose("gradients", own))
+    chosen = settings.validate(compose("gradients", own))
     configuration = config.validate(
-        _compose("config", [override for override in overrides if override not in own])
+        compose("config", [override for override in overrides if override not in own])
     )
     dataset, _ = load_data(configuration)
     startup.import_tensorflow()
@@ -105,20 +97,10 @@ def _parse(arguments: Sequence[str] | None) -> list[str]:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Exit codes: 0 the gradients agree, 1 they differ, 2 the input was wrong.\n\n"
-        + (CONF / "gradients.yaml").read_text(encoding="utf-8"),
+        + (CONFIGURATION / "gradients.yaml").read_text(encoding="utf-8"),
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for src.train")
     return parser.parse_args(arguments).overrides
-
-
-def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose(name, overrides=list(overrides))
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        end = next((n for n, line in enumerate(lines) if line.startswith(HYDRAS_DETAILS)), None)
-        raise UserError(" ".join(line for line in lines[:end] if line)) from error
 
 
 def _key(override: str) -> str:

@@ -13,7 +13,9 @@ from omegaconf import DictConfig
 from src import naming, preflight, provenance, resume
 from src.config import Config, flatten, validate
 from src.console import warn
+from src.data import inputs
 from src.data.dataset import Dataset
+from src.data.inputs import Inputs
 from src.data.load import load
 from src.identity import fingerprint
 from src.schedules.rates import learning_rate_factors
@@ -124,7 +126,8 @@ def claim(job: Job, dataset: Dataset, extra_tags: dict[str, str]) -> Tracker:
         | extra_tags,
         dataset=describe_data(dataset),
     )
-    record.claim(folder, resume.files(values, job.overrides))
+    files = resume.files(values, job.overrides)
+    record.claim(folder, files | {inputs.FILE_NAME: Inputs.of(dataset).text()})
     return Tracker(folder, record, warn=warn)
 
 

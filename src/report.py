@@ -65,6 +65,28 @@ def show_sweep(
     _show_pairs(rows + _browsing(outputs, delivery))
 
 
+def show_table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns of equal width, the first row their headings, numbers at the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+        print("  ".join([f"{row[0]:<{widths[0]}}", *cells]).rstrip())
+
+
+def show_used(
+    identifier: str,
+    folder: Path,
+    checkpoint: str,
+    results: Sequence[tuple[str, str]],
+    outputs: Path,
+    delivery: Delivery | None,
+) -> None:
+    """What a command that used a recorded run took, and what it made of it."""
+    run = (delivery.run_id if delivery else None) or identifier
+    rows = [("run", run), ("folder", _near(folder)), ("checkpoint", checkpoint), *results]
+    _show_pairs(rows + _browsing(outputs, delivery))
+
+
 def ranked(results: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of a sweep's results, the best objective first, those without one last."""
     sign = 1 if results["direction"] == "min" else -1

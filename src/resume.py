@@ -36,15 +36,25 @@ def find(config: Config, outputs: Path) -> Path | None:
         return None
     if wanted == "auto":
         return _newest_unfinished(outputs, fingerprint(config))
-    wanted = str(wanted)
+    return named(str(wanted), outputs, "resume")
+
+
+def named(wanted: str, outputs: Path, key: str) -> Path:
+    """The folder of the run that `key=wanted` names, by its id, MLflow's id or its folder.
+
+    Raises:
+        UserError: there is no such run; the newest ones are listed.
+    """
     folder = Path(wanted).expanduser()
     if (folder / FILE_NAME).is_file():
         if RunRecord.load(folder).kind == "sweep":
+            hint = ", or give the sweep's command with resume=auto" if key == "resume" else ""
             raise UserError(
-                f"resume={wanted}: that is a sweep; name one of its numbered folders, or give the "
-                "sweep's command with resume=auto"
+                f"{key}={wanted}: that is a sweep; name one of its numbered folders{hint}"
             )
         return folder.absolute()
+    if (outputs / "sweeps" / wanted / FILE_NAME).is_file():
+        return named(str(outputs / "sweeps" / wanted), outputs, key)  # says what is wrong with it
     runs = list(_runs(outputs))
     for run in runs:
         if run.name == wanted:
@@ -52,10 +62,10 @@ def find(config: Config, outputs: Path) -> Path | None:
         record = _record(run)
         if record and wanted in (record.id, load_delivery(run).get("run_id")):
             return run
-    newest = ", ".join(run.name for run in runs[:3]) or "none yet"
+    ids = [record.id if (record := _record(run)) else run.name for run in runs[:3]]
+    newest = ", ".join(ids) or "none yet"
     raise UserError(
-        f"resume={wanted}: neither a run id nor a run's folder under {outputs}; "
-        f"the newest: {newest}"
+        f"{key}={wanted}: neither a run id nor a run's folder under {outputs}; the newest: {newest}"
     )
 
 
@@ -69,7 +79,7 @@ def files(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, str]:
 
 def overrides_of(folder: Path) -> list[str]:
     """The overrides of the command that started the run in `folder`."""
-    overrides = _yaml(folder / OVERRIDES_FILE, list)
+    overrides = read_yaml(folder / OVERRIDES_FILE, list)
     return [str(override) for override in overrides]
 
 
@@ -84,7 +94,7 @@ def check_same(config: Config, folder: Path) -> None:
     Raises:
         UserError: naming the first key that decides what is computed and differs.
     """
-    stored = _yaml(folder / CONFIG_FILE, dict)
+    stored = read_yaml(folder / CONFIG_FILE, dict)
     before, now = dict(flatten(stored)), dict(flatten(config.model_dump(by_alias=True)))
     for key in sorted(before.keys() | now.keys()):
         if not key.startswith(MAY_CHANGE) and before.get(key) != now.get(key):
@@ -95,14 +105,14 @@ def check_same(config: Config, folder: Path) -> None:
             )
 
 
-def _yaml(path: Path, kind: type) -> Any:
+def read_yaml(path: Path, kind: type, key: str = "resume") -> Any:
     """The content of a file that a run wrote; UserError when it is not of that kind."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"resume: {path} can't be read: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{key}: {path} can't be read: {str(error).splitlines()[0]}") from error
     if not isinstance(content, kind):
-        raise UserError(f"resume: {path} can't be read: it holds no {kind.__name__}")
+        raise UserError(f"{key}: {path} can't be read: it holds no {kind.__name__}")
     return content
 
 

@@ -62,13 +62,17 @@ def test_scores_and_artifacts_are_of_the_best_epoch(finished, pictures, journal_
 
     loaded = tf.saved_model.load(str(finished.folder / "model"))
     example = np.load(finished.folder / "input_example.npy")
-    np.testing.assert_allclose(example, scaled["val"][:5], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(example, arrays["x_val"][:5])  # unscaled, as a user has them
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     served = loaded.signatures["serving_default"](tf.constant(example))["predictions"]
-    np.testing.assert_allclose(served, logits[:5], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(served, shares[:5], rtol=1e-3, atol=1e-5)
+    request = json.loads((finished.folder / "request.json").read_text())
+    np.testing.assert_array_equal(np.float32(request["inputs"]), example[:1])
     np.testing.assert_allclose(loaded(tf.constant(example[:1])), served[:1], rtol=1e-5)
     [line] = journal.kind("model")
     assert (line["input_shape"], line["output_shape"]) == ([5, 6, 1], [3])
-    assert line["metadata"] == {"epoch": 1}
+    assert line["metadata"]["epoch"] == 1
+    assert line["metadata"]["outputs"] == "softmax"
 
 
 def test_the_digest_is_of_the_last_state_not_of_the_best(finished, journal_of, newest_of):

@@ -21,7 +21,8 @@ class Journalled:
     """What a journal holds.
 
     size: bytes of its whole lines; torn: bytes after them. begun: training began at least once.
-    end: its last line if that is an end. damage: why it can't be read to its last line, or "".
+    end: that of the last attempt, if it has one.
+    damage: why it can't be read to its last line, or "".
     """
 
     size: int
@@ -55,7 +56,8 @@ class Place:
                     damage = f"{path}: line {number + 1} is missing"
                     break
                 size, begun = offset, begun or line["kind"] == "begin"
-                end = line if line["kind"] == "end" else None
+                if line["kind"] in ("begin", "end"):  # src.evaluate writes after the end
+                    end = line if line["kind"] == "end" else None
             total = path.stat().st_size
         except FileNotFoundError:
             return None

@@ -20,7 +20,7 @@ def check(source: Source) -> None:
         for name, array in (("x", x), ("y", y)):
             # NaN is a missing value in a table's raw numbers, which were checked as they were made.
             finite = source.layout is None or name == "y"
-            _check_array(array, f"{source.source}: {name} of {split}", finite=finite)
+            check_array(array, f"{source.source}: {name} of {split}", finite=finite)
         if x.ndim < 2:
             raise UserError(
                 f"{source.source}: x of {split} has shape {x.shape}; it needs a row for each "
@@ -35,7 +35,8 @@ def check(source: Source) -> None:
         _check_same_shape(source, split)
 
 
-def _check_array(array: np.ndarray, where: str, *, finite: bool) -> None:
+def check_array(array: np.ndarray, where: str, *, finite: bool = True) -> None:
+    """Check that an array holds (finite) numbers, a row or more; UserError opens with `where`."""
     if not isinstance(array, np.ndarray):
         raise UserError(f"{where} is of type {type(array).__name__}; allowed are NumPy arrays")
     if array.ndim == 0:

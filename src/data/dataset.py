@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from src.data.features import Features
+from src.data.normalise import IDENTITY, Scaling
 
 LabelKind = Literal["integer", "one_hot", "soft", "real"]
 
@@ -37,6 +38,8 @@ class Dataset:
     source: the path or a description of where the arrays come from.
     digest: sha256 in hex over the arrays as the source gave them, dtype and shape included.
     features: how x was made of a table's columns; None where it was no table.
+    scaling: what was done to x as the source gave it.
+    examples: a few rows of `val.x` as the source gave them, float32 (rows, *input_shape).
     """
 
     name: str
@@ -49,6 +52,8 @@ class Dataset:
     source: str
     digest: str
     features: Features | None = None
+    scaling: Scaling = IDENTITY
+    examples: np.ndarray | None = None
 
     def splits(self) -> dict[str, Split]:
         """The splits that exist, by name."""

@@ -61,7 +61,8 @@ class Features:
                 numbered = layout.columns[number].categories
                 assert numbered is not None
                 for name in column.categories:
-                    result[:, place] = own == numbered.index(name)
+                    if name in numbered:  # other data may lack it
+                        result[:, place] = own == numbered.index(name)
                     place += 1
         return result
 

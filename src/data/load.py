@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from src.data.dataset import Dataset
+from src.data.inputs import Inputs
 from src.data.limit import first_rows
 from src.data.prepare import prepare
 from src.data.source import Source
@@ -22,12 +23,13 @@ NOT_THE_SOURCES = (
 SEEDS = 2**64  # half the random generator's key; the other half numbers the streams
 
 
-def load(config: Mapping[str, Any], seed: int) -> Dataset:
+def load(config: Mapping[str, Any], seed: int, inputs: Inputs | None = None) -> Dataset:
     """Call the source that `_target_` names and prepare what it returns.
 
     Args:
         config: the whole `data` node; keys that no part of the harness reads go to the source.
         seed: of the split, and of sources that draw random values.
+        inputs: of a run that is scored on this data: its scaling, the classes it knows.
 
     Raises:
         UserError: naming the key, the file or the array that is wrong.
@@ -43,7 +45,8 @@ def load(config: Mapping[str, Any], seed: int) -> Dataset:
                 f"data._target_={config['_target_']}: it returned {type(source).__name__}; a data "
                 "source is a function that returns a src.data.source.Source"
             )
-        dataset = prepare(source, seed=seed, **{key: config[key] for key in PREPARATION})
+        preparation = {key: config[key] for key in PREPARATION}
+        dataset = prepare(source, seed=seed, inputs=inputs, **preparation)
         return first_rows(dataset, config.get("max_rows"))
     except OSError as error:
         raise UserError(f"data: {error}") from error

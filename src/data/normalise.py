@@ -19,6 +19,9 @@ class Scaling:
     scale: np.ndarray
 
 
+IDENTITY = Scaling(np.zeros(()), np.ones(()))  # x as it is
+
+
 def fit(x: np.ndarray, rows: np.ndarray, normalisation: Normalisation) -> Scaling:
     """Fit a scaling to the given rows of x.
 
@@ -34,7 +37,7 @@ def fit(x: np.ndarray, rows: np.ndarray, normalisation: Normalisation) -> Scalin
         UserError: when the figures exceed float64.
     """
     if normalisation == "none":
-        return Scaling(np.zeros(()), np.ones(()))
+        return IDENTITY
     axes = _reduced_axes(x.ndim)
     pieces = [rows[piece] for piece in row_chunks(x, len(rows))]
     low = np.min([x[piece].min(axis=axes) for piece in pieces], axis=0).astype(np.float64)

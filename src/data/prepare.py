@@ -8,11 +8,14 @@ from src.data.check import check, count_classes
 from src.data.chunks import row_chunks
 from src.data.dataset import Dataset, Split
 from src.data.features import fit as fit_features
+from src.data.inputs import Inputs
 from src.data.labels import Wanted, convert, resulting_kind
-from src.data.normalise import Normalisation, apply, fit
+from src.data.normalise import IDENTITY, Normalisation, apply, fit
 from src.data.source import Source
 from src.data.split import split
 from src.errors import UserError
+
+EXAMPLES = 5  # rows that a saved model brings along
 
 
 def prepare(
@@ -23,17 +26,20 @@ def prepare(
     test_fraction: float,
     normalisation: Normalisation,
     labels: Wanted,
+    inputs: Inputs | None = None,
 ) -> Dataset:
     """Make the data set of a run.
 
     A split that the source doesn't bring is taken out of the training rows by its fraction; for one
     that it does bring, the fraction is without effect. The scaling is fitted on the rows that are
-    left for training.
+    left for training, unless `inputs` brings that of a run that is scored on this data.
 
     Raises:
         UserError: naming the source or the key, when the arrays or the arguments don't do.
     """
     check(source)
+    if inputs is not None:
+        source = inputs.fitting(source)
     kind = resulting_kind(source.labels, labels, source.source)
     num_classes = count_classes(source)
     names = source.class_names or tuple(str(number) for number in range(num_classes))
@@ -42,20 +48,20 @@ def prepare(
             f"{source.source}: {len(names)} class names for {num_classes} classes; give one each"
         )
     rows = _rows(source, seed, validation_fraction, test_fraction)
-    features = None
-    if source.layout is not None:
+    features, scaling = inputs.features if inputs else None, inputs.scaling if inputs else IDENTITY
+    if inputs is None and source.layout is not None:
         features = fit_features(source.layout, source.train[0][rows["train"]], normalisation)
-    else:
+    elif inputs is None:
         scaling = fit(source.train[0], rows["train"], normalisation)
     made = {}
     for name, chosen in rows.items():
         x, y = source.splits().get(name, source.train)
         labels_made = convert(y[chosen], source.labels, kind, num_classes)
         if features is not None and source.layout is not None:
-            inputs = features.apply(x[chosen], source.layout)
+            scaled = features.apply(x[chosen], source.layout)
         else:
-            inputs = apply(x, chosen, scaling)
-        made[name] = Split(inputs, labels_made)
+            scaled = apply(x, chosen, scaling)
+        made[name] = Split(scaled, labels_made)
     return Dataset(
         name=source.name,
         train=made["train"],
@@ -67,7 +73,15 @@ def prepare(
         source=source.source,
         digest=digest(source),
         features=features,
+        scaling=scaling,
+        examples=_examples(source, rows["val"]) if features is None else made["val"].x[:EXAMPLES],
     )
+
+
+def _examples(source: Source, chosen: np.ndarray) -> np.ndarray:
+    """The first validation rows, unscaled; what float32 can't hold was refused with the scaled."""
+    x, _ = source.splits().get("val", source.train)
+    return x[chosen[:EXAMPLES]].astype(np.float32)
 
 
 def digest(source: Source) -> str:

@@ -149,6 +149,22 @@ class Checkpoints:
         """What saves that were killed left behind."""
         return sorted(self.folder.glob(".????????.*"))
 
+    def read_newest(self) -> Checkpoint | None:
+        """The newest checkpoint, of a run that may still be training; nothing is set aside.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        tried = None
+        while folders := self._numbered():
+            try:
+                return load(folders[-1])
+            except CheckpointError:
+                if folders[-1] == tried:
+                    raise
+                tried = folders[-1]  # once more: a newer one may just have taken its place
+        return None
+
     def _holds(self, target: Path, files: dict[str, Any], progress: dict[str, Any]) -> bool:
         """Whether `target` is this very checkpoint, whole."""
         try:

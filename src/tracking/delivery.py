@@ -130,6 +130,12 @@ class FolderDelivery:
         self.state.update(changes, tracking_uri=self.uri)
         store.after(self.folder, self.note)
 
+    def _delivered(self, store: Store, **changes: Any) -> Progress:
+        # What was measured later comes after the end.
+        status = "delivered" if self.state["run_status"] else "delivering"
+        self._advanced(store, status=status, **changes)
+        return "done" if self.delivered else "progress"
+
     def close(self) -> None:
         """Let others deliver this folder."""
         if self._lock is not None:
@@ -231,7 +237,6 @@ class FolderDelivery:
         if line["kind"] in Batch.KINDS:
             return self._deliver_values(store, itertools.chain([first], rest))
         assert self.run_id is not None
-        status = "delivering"
         if line["kind"] == "begin" and self.state["run_status"]:
             store.set_status(self.run_id, "RUNNING")
             self.state["run_status"] = None
@@ -244,16 +249,14 @@ class FolderDelivery:
             experiment = self.state["experiment_id"]
             problems = deliver_model(store, self.folder, experiment, self.run_id, line)
             self.problems.update(zip(problems, problems, strict=True))
-        elif line["kind"] == "end" and next(rest, None) is None:
+        elif line["kind"] == "end" and not any(later["kind"] == "begin" for _, later in rest):
             found = deliver_end(store, self.folder, self.record, self.run_id, line)
             if found is None:
                 return "waiting"
             self.problems.update(zip(found, found, strict=True))
             self.state["run_status"] = line["status"]
-            status = "delivered"
         error = "; ".join(list(dict.fromkeys(self.problems.values()))[:5]) or None
-        self._advanced(store, cursor=offset, part=0, seq=line["seq"], status=status, error=error)
-        return "done" if status == "delivered" else "progress"
+        return self._delivered(store, cursor=offset, part=0, seq=line["seq"], error=error)
 
     def _deliver_values(self, store: Store, lines: Iterator[tuple[int, Line]]) -> Progress:
         assert self.run_id is not None
@@ -271,8 +274,7 @@ class FolderDelivery:
         params = self._new_params(store, batch) if batch.params else {}
         store.log(self.run_id, batch.metrics, params, batch.tags)
         keep_whole(store, self.folder, self.run_id, batch.changed_params, batch.changed_tags)
-        self._advanced(store, cursor=cursor, part=part, seq=seq, status="delivering", error=None)
-        return "progress"
+        return self._delivered(store, cursor=cursor, part=part, seq=seq, error=None)
 
     def _new_params(self, store: Store, batch: Batch) -> dict[str, str]:
         """Those the store can take; one that changed becomes a tag, as MLflow's never change."""

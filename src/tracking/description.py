@@ -58,7 +58,7 @@ def _ending(history: History) -> str:
         reached.append(f"{end['update']:,} updates")
     text = verdict + (f" after {' and '.join(reached)}" if reached else "")
     if history.begins:
-        until = end.get("last_sign") or history.last_time
+        until = end.get("last_sign") or end.get("t") or history.last_time
         text += f", {_duration(until - history.begins[0]['t'])} after it began"
     resumed = [str(line["update"]) for line in history.begins[1:]]
     if resumed:

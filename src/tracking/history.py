@@ -19,7 +19,7 @@ class History:
     begins: list[Line] = field(default_factory=list)
     models: list[Line] = field(default_factory=list)
     mismatch: str | None = None
-    end: Line | None = None  # set only when it is the last word
+    end: Line | None = None  # of the last attempt, None while that goes on
     last_time: int = 0  # ms since the epoch
 
     def last(self) -> dict[str, tuple[int, float]]:
@@ -41,9 +41,11 @@ def read_history(path: Path) -> History:
     for _, line in journal.read(path):
         history.last_time = line["t"]
         kind = line["kind"]
-        history.end = line if kind == "end" else None
         if kind == "begin":
             history.begins.append(line)
+            history.end = None
+        elif kind == "end":
+            history.end = line
         elif kind == "metrics":
             for key, value in line["values"].items():
                 history.metrics.setdefault(key, {})[line["step"]] = value

@@ -112,7 +112,8 @@ class Journal:
     """The one writer of a run's journal.
 
     After opening: `last_update` (highest update held), `epochs_done` (highest epoch with metrics),
-    `attempts` (begin lines), `ended` (the last line's content if it is an end line, else None).
+    `attempts` (begin lines), `ended` (the last attempt's end line, None while it goes on; what
+    src.evaluate measures later follows it).
     """
 
     def __init__(self, path: Path, patience_seconds: float = 0.0) -> None:
@@ -210,6 +211,11 @@ class Journal:
         """Whether an artifact or a model was recorded in the same words, by any attempt."""
         return _words({"kind": kind, **fields}) in self._held_files
 
+    def measured(self, key: str, step: int, value: float) -> bool:
+        """Whether the metric `key` had this value at `step` when the file was opened."""
+        held = self._held_metrics.get((key, step))
+        return held is not None and _same(held, value)
+
     def sync(self) -> None:
         """Flush to disk all that was appended (some milliseconds on a disk). StorageError."""
         crash_points.passing("journal.flush")
@@ -255,10 +261,11 @@ class Journal:
         elif kind == "metrics":
             self.epochs_done = max(self.epochs_done, line["step"])
         elif kind == "begin":
-            self.attempts += 1
+            self.attempts, self.ended = self.attempts + 1, None
+        elif kind == "end":
+            self.ended = line
         elif kind in ("artifact", "model"):
             self._held_files.add(_words(line))
-        self.ended = line if kind == "end" else None
 
     def _compare_updates(
         self, first: int, count: int, values: dict[str, np.ndarray]

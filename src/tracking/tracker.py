@@ -58,6 +58,16 @@ class Tracker:
         """Metrics of an epoch (counted from 1), e.g. {"train/loss": 0.3, "val/loss": 0.4}."""
         self._check(self.journal.metrics(epoch, values))
 
+    def measured(self, epoch: int, values: dict[str, float]) -> bool:
+        """Metrics of a run that has ended, measured later; False: the journal holds them all.
+
+        What was measured before with another result (on another machine, say) is written again.
+        """
+        fresh = {key: v for key, v in values.items() if not self.journal.measured(key, epoch, v)}
+        if fresh:
+            self.journal.append("metrics", step=epoch, values=fresh)
+        return bool(fresh)
+
     def tags(self, tags: dict[str, str]) -> None:
         """Tags that became known after the record was written."""
         self.journal.append("tags", tags={key: str(value) for key, value in tags.items()})
@@ -122,6 +132,12 @@ class Tracker:
     def close(self) -> None:
         """Let go of the journal without an end: whoever finds no process closes the run."""
         self.journal.close()
+
+    def __enter__(self) -> "Tracker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _check(self, disagreement: JournalDisagreementError | None) -> None:
         if disagreement is None or self.disagreement is not None:

@@ -15,11 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 # From top to bottom: a room imports rooms of its own layer and of those below. A new room belongs
 # into one of them.
 LAYERS = [
-    {"train", "sync", "gradients", "benchmark", "evaluate", "doctor", "torture", "hydra_plugins"},
+    {"train", "sync", "gradients", "benchmark", "evaluate", "predict", "export", "doctor"}
+    | {"torture", "hydra_plugins"},
     {"benchmarks", "tape", "checkup", "measures"},
-    {"execution", "job", "training", "fusion", "sweep"},
+    {"execution", "job", "training", "fusion", "sweep", "restored"},
     {"fit", "build", "closing", "programs"},
+    {"recorded"},
     {"report", "resume", "naming", "preflight", "interruption", "attributes", "own_target"},
+    {"compose", "commands", "predictions"},
     {"run"},
     {"engine"},
     {"steps", "models", "losses", "metrics", "optimizers", "augmentations"},
@@ -45,6 +48,7 @@ NEEDS_TENSORFLOW = {
     "fit",
     "run",
     "training",
+    "restored",
     "tape",
     "measures",
     "benchmarks",
@@ -180,6 +184,13 @@ LIGHT = [
             "console",
             "composition",
             "attributes",
+            "compose",
+            "commands",
+            "predictions",
+            "recorded",
+            "evaluate",
+            "predict",
+            "export",
         )
     ),
     *(f"src.{name}" for name in ("startup", "interruption", "job", "sweep", "execution")),
