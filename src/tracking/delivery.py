@@ -66,6 +66,11 @@ class FolderDelivery:
         return self.state["run_id"]
 
     @property
+    def reached(self) -> tuple[str | None, int, int]:
+        """How far it got; grows with each step."""
+        return self.run_id, self.state["cursor"], self.state["part"]
+
+    @property
     def delivered(self) -> bool:
         """Everything the journal holds is delivered, its end included."""
         return self.state.get("status") == "delivered" and self.state["cursor"] >= self.size()

@@ -202,6 +202,7 @@ class Pump:
         if careful:
             self._flush(gate)
         progress = False
+        before = delivery.reached
         try:
             store = gate.open()
             gate.touched.append(delivery)
@@ -214,6 +215,8 @@ class Pump:
             self._undo(gate)
             if error.permanent:
                 return self._refused(folder, delivery, error)
+            if delivery.reached != before:  # it took some of it: it fails anew, not still
+                gate.succeeded()
             self._fail(gate, [delivery], error)
             return False
         except (JournalDamagedError, OSError, ValueError, KeyError, TypeError) as error:

@@ -75,8 +75,11 @@ def differences(found: Facts, expected: Facts) -> list[str]:
     return problems
 
 
-def undelivered(folder: Path, database: Path) -> list[str]:
-    """Where the store differs from the run's journal: it holds each point once, in one run."""
+def undelivered(folder: Path, database: Path, artifacts: Path | None = None) -> list[str]:
+    """Where the store differs from the run's journal: it holds each point once, in one run.
+
+    artifacts: where a server keeps them.
+    """
     rows, record, held = Rows(database), RunRecord.load(folder), facts(folder)
     runs = rows.query(
         "SELECT run_uuid, status FROM runs JOIN tags USING (run_uuid)"
@@ -112,13 +115,15 @@ def undelivered(folder: Path, database: Path) -> list[str]:
     [(models,)] = rows.query("SELECT count(*) FROM logged_models WHERE source_run_id = ?", run_id)
     if models != held.models:
         problems.append(f"the store has {models} models of it, not {held.models}")
-    return problems + _files(rows, run_id, held)
-
-
-def _files(rows: Rows, run_id: str, held: Facts) -> list[str]:
-    """What artifacts are missing in the store, and what does not belong there."""
     [(uri,)] = rows.query("SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
     root = Path(uri.removeprefix("file://"))
+    if artifacts is not None:
+        root = artifacts / uri.removeprefix("mlflow-artifacts:/")
+    return problems + _files(root, held)
+
+
+def _files(root: Path, held: Facts) -> list[str]:
+    """What artifacts are missing in the store, and what does not belong there."""
     stored = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     problems = [f"artifact {name} is not in the store" for name in held.artifacts - stored]
     hidden = [name for name in stored if Path(name).name.startswith(".")]

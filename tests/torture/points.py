@@ -155,3 +155,11 @@ class Points:
         outputs = self.bench.outputs(database)
         folder = self.bench.tiny.undelivered_copy(outputs / "runs" / self.bench.tiny.folder.name)
         return folder, f"sqlite:///{outputs / 'mlflow.db'}"
+
+
+def section(bench: Bench, every: int) -> Iterator[tuple[str, int, list[str]]]:
+    """(promise, 1, what is wrong) of each point, or of each so many."""
+    points = Points(bench)
+    for point in list(points.all())[:: max(every, 1)]:
+        problems = [f"{point}: {problem}" for problem in points.trial(point)]
+        yield f"killed at every crash point: {point.scenario}", 1, problems

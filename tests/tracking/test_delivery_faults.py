@@ -190,3 +190,46 @@ def test_a_damaged_line_stops_with_its_number_after_what_is_before_it(outputs, u
     [(run_id, _, status)] = rows.runs()
     assert status == "RUNNING"
     assert len(rows.metrics(run_id, "update/loss")) == 50
+
+
+@pytest.mark.parametrize(
+    "damage", [{"cursor": "far"}, {"cursor": -1}, {"seq": []}, {"part": None, "run_id": 7}, []]
+)
+def test_a_damaged_memory_of_the_delivery_starts_it_again(outputs, uri, rows, damage):
+    folder = outputs / "runs" / "a"
+    write_run(folder, uri, artifacts="none")
+    deliver(folder)
+    state = {**load_delivery(folder), "status": "delivering", **damage} if damage else damage
+    (folder / "delivery.json").write_text(json.dumps(state))
+    assert deliver(folder) == ""
+    [(run_id, _, status)] = rows.runs()
+    assert status == "FINISHED"
+    assert rows.metrics(run_id, "update/loss") == exact_updates(150)
+
+
+def test_a_store_that_takes_a_little_each_time_is_not_given_up(outputs, uri, rows, monkeypatch):
+    """Every second call fails: what the calls between them bring is progress, not an outage."""
+    folder = outputs / "runs" / "a"
+    write_run(folder, uri, epochs=40, updates=1, end=None, artifacts="none")
+    with journal.Journal(folder / journal.FILE_NAME) as writer:
+        for number in range(20):  # single steps, each with an answer of its own
+            (folder / "artifacts").mkdir(exist_ok=True)
+            (folder / "artifacts" / f"{number}.txt").write_text("x")
+            writer.append("artifact", path=f"{number}.txt")
+        writer.append("end", status="FINISHED", reason="", update=40, epoch=40)
+    monkeypatch.setattr(sqlite_rows, "KNOWN_SCHEMAS", set())
+    monkeypatch.setattr("src.tracking.pump.FIRST_PAUSE", 0.01)
+    real, failed = Store.upload, set()
+
+    def upload(self, run_id, path, place):
+        if path not in failed:
+            failed.add(path)
+            raise StoreError("answers 500", permanent=False)
+        time.sleep(0.02)
+        real(self, run_id, path, place)
+
+    monkeypatch.setattr(Store, "upload", upload)
+    assert deliver(folder, grace=0.2) == ""
+    assert len(failed) == 20
+    [(_, _, status)] = rows.runs()
+    assert status == "FINISHED"
