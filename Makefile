@@ -14,7 +14,7 @@ suits := import ensurepip, sys; \
   print("suits" if (3, 11) <= sys.version_info[:2] < (3, 14) else "")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow ui lint format lock clean store
+.PHONY: help setup train test test-slow torture ui lint format lock clean store
 
 help:  ## list the targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=/path/to/python3]'
@@ -32,6 +32,10 @@ test: setup  ## the tests, except the slow ones; ARGS="-k name" goes to pytest
 # pytest's exit code 5: no test is marked slow, or none that ARGS selects.
 test-slow: setup  ## the tests that need minutes, a browser or a data set
 	@$(python) -m pytest -n $(WORKERS) --dist loadfile -m slow $(ARGS) || test $$? -eq 5
+
+# A quarter of an hour for each hundred kills; Ctrl-C prints the table so far.
+torture: setup  ## kills, faults and damage by the hundred; ARGS="sections=kills kills=50 seed=1"
+	@$(python) -m tests.torture $(ARGS)
 
 lint: setup  ## ruff's rules, ruff's format, mypy's types
 	@$(python) -m ruff check

@@ -23,9 +23,12 @@ def offsets(path: Path, count: int, generator: random.Random) -> list[int]:
 
 
 def damage(path: Path, kind: str, offset: int) -> None:
-    """Flip a bit of the byte at `offset`, or cut the file off before it."""
+    """Flip a bit of the byte at `offset`, or a digit that stands there, or cut the file off."""
     content = path.read_bytes()
-    if kind == "flipped":
+    if kind == "digit":
+        digit = b"7" if content[offset : offset + 1] != b"7" else b"3"
+        path.write_bytes(content[:offset] + digit + content[offset + 1 :])
+    elif kind == "flipped":
         path.write_bytes(content[:offset] + bytes([content[offset] ^ 0x10]) + content[offset + 1 :])
     else:
         path.write_bytes(content[:offset])

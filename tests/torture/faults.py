@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from src.tracking import journal
 from tests.torture.bench import TINY, Bench, runs
@@ -36,12 +38,23 @@ ONCE = {
 class Faults:
     """Trials against one real server, started when first asked for."""
 
-    def __init__(self, bench: Bench, open_in: contextlib.ExitStack) -> None:
+    def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        self._open_in = open_in
+        self._open_in = contextlib.ExitStack()
         self._server: Server | None = None
         self.reference = bench.reference(*WORDS)
         self.seconds = _training_seconds(self.reference.folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open_in.close()
 
     @property
     def server(self) -> Server:
@@ -147,8 +160,7 @@ def _lock(database: Path, seconds: float, released: threading.Event) -> None:
 
 def section(bench: Bench, lock_seconds: float) -> Iterator[tuple[str, int, list[str]]]:
     """(promise, 1, what is wrong) of each fault."""
-    with contextlib.ExitStack() as stack:
-        faults = Faults(bench, stack)
+    with Faults(bench) as faults:
         trials: dict[str, Callable[[], list[str]]] = {"nobody listens": faults.refused}
         trials |= {name: partial(faults.proxied, name) for name in PROXIED}
         trials |= {name: partial(faults.once, name) for name in ONCE}

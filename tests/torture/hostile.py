@@ -243,9 +243,9 @@ class Corpus:
             content: dict[str, object] = {"run_id": None, "cursor": 0, "part": 0, "seq": -1}
             content |= {"tracking_uri": self.uri, "status": "delivering", key: value}
             (folder / "delivery.json").write_text(json.dumps(content))
-            ended = self.bench.zygote.run("src.sync", str(folder), "timeout=20")
-            if ended.code != 0 or "Traceback" in ended.said:
-                problems.append(f"{key}: sync exits with {ended.code}: {ended.said[-400:]}")
+            left = deliver(folder)
+            if left or load_delivery(folder).get("status") != "delivered":
+                problems.append(f"{key}: {left}")
         return problems
 
     def configuration_that_runs_code(self, name: str) -> list[str]:

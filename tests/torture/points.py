@@ -138,11 +138,11 @@ class Points:
         self.bench.zygote.run("src.sync", str(folder), f"uri={uri}", passings=path)
         return {n: c for n, c in passings(path).items() if n in crash_points.DELIVERY}
 
-    def delivery(self, where: str, sabotage: str = "") -> list[str]:
+    def delivery(self, where: str, sabotage: str = "", timeout: int = 20) -> list[str]:
         """A late delivery is killed, and asked for again."""
         folder, uri = self._undelivered(database=not where.startswith("store."))
         with self.bench.clean(folder.parents[1]):
-            words = (str(folder), f"uri={uri}", "timeout=20")
+            words = (str(folder), f"uri={uri}", f"timeout={timeout}")
             ended = self.bench.zygote.run("src.sync", *words, crash=where, sabotage=sabotage)
             if ended.code != KILLED:
                 return [f"not killed: exit code {ended.code}: {ended.said[-600:]}"]

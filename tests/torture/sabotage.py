@@ -3,7 +3,9 @@
 What holds the promise must then find it broken; a check that doesn't is worth nothing.
 """
 
+import contextlib
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ def no_rename() -> None:
     def move(path: Path, target: Any) -> Path:
         return in_place(path) if in_place(path) == target else rename(path, target)
 
-    replace(Path, "mkdir", lambda path, **given: mkdir(in_place(path), **given))
+    replace(Path, "mkdir", lambda path, *a, **given: mkdir(in_place(path), *a, **given))
     replace(Path, "rename", move)
     replace(checkpoint, "_write", lambda p, content: write(in_place(p.parent) / p.name, content))
     replace(checkpoint, "_flush_folder", lambda folder: flush(in_place(folder)))
@@ -73,7 +75,21 @@ def cursor_never() -> None:
     replace(FolderDelivery, "note", stay)
 
 
+_replaced: list[tuple[Any, str, Any]] = []
+
+
 def replace(owner: Any, name: str, value: Any) -> None:
     """Put `value` in the place of something that is there."""
-    assert hasattr(owner, name)
+    _replaced.append((owner, name, getattr(owner, name)))
     setattr(owner, name, value)
+
+
+@contextlib.contextmanager
+def sabotaged(name: str) -> Iterator[None]:
+    """Within it, what the function `name` takes out of this process is missing."""
+    globals()[name]()
+    try:
+        yield
+    finally:
+        while _replaced:
+            setattr(*_replaced.pop())
