@@ -26,6 +26,8 @@ OFFERED = (
     "input_shape",
     "num_classes",
     "classes",
+    "vocabulary",
+    "each_position",
     "model",
     "optimizer",
     "loss",

@@ -107,6 +107,8 @@ def _model(config: Config, dataset: Dataset, *, tried: bool) -> keras.Model:
         "input_shape": dataset.input_shape,
         "num_classes": dataset.num_classes,
         "classes": dataset.num_classes,  # keras.applications' name for it
+        "vocabulary": dataset.vocabulary,
+        "each_position": len(dataset.output_shape) > 1,
     }
     model = _make("model", config.model, offered)
     if not isinstance(model, keras.Model):
@@ -124,7 +126,7 @@ def _model(config: Config, dataset: Dataset, *, tried: bool) -> keras.Model:
             f"model: it can't take inputs of shape {dataset.input_shape} from {dataset.name}: "
             f"{str(error).strip().splitlines()[0]}"
         ) from error
-    expected = (1, dataset.num_classes)
+    expected = (1, *dataset.output_shape)
     if tuple(predictions.shape) != expected:
         raise UserError(
             f"model: it gives outputs of shape {tuple(predictions.shape)} for one row of "
@@ -161,7 +163,7 @@ def _snake_case(name: str) -> str:
 def _try_on_labels(step: Step, dataset: Dataset) -> None:
     """Compute the loss and each metric on one row, and take it back."""
     labels = keras.ops.convert_to_tensor(dataset.train.y[:1])
-    predictions = keras.ops.zeros((1, dataset.num_classes))
+    predictions = keras.ops.zeros((1, *dataset.output_shape))
     parts = {"loss": step.loss}
     for name, metric in step.metrics.items():
         if name != "loss":

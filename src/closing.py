@@ -1,7 +1,7 @@
 """What is left of a run when its training ends: test score, pictures' numbers, model, summary."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,11 @@ def close(runs: Sequence[Run], program: Program, dataset: Dataset, *, pictures: 
 
 def _confusion_matrix(run: Run, model: keras.Model, dataset: Dataset, batch_size: int) -> None:
     """Rows are the true classes of the validation split, columns the predicted ones."""
-    predicted = predict(model, dataset.val, batch_size).argmax(axis=1)
     true = dataset.val.y if dataset.labels == "integer" else dataset.val.y.argmax(axis=1)
     counts = np.zeros((dataset.num_classes, dataset.num_classes), np.int64)
-    np.add.at(counts, (true, predicted), 1)
+    for first, predictions in _batches(model, dataset.val, batch_size):
+        batch = true[first : first + len(predictions)]
+        np.add.at(counts, (batch, predictions.argmax(axis=-1)), 1)
     content = {"class_names": list(dataset.class_names), "counts": counts.tolist()}
     _keep(run, CONFUSION_MATRIX, content)
 
@@ -85,27 +86,34 @@ def _keep(run: Run, name: str, content: dict[str, Any]) -> None:
 
 def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
     """The model's outputs for a whole split, `(rows, classes)` float32."""
+    return np.concatenate([outputs for _, outputs in _batches(model, split, batch_size)])
+
+
+def _batches(model: keras.Model, split: Split, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The number of each batch's first row, and the model's outputs for it."""
     call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
-    starts = range(0, split.rows, batch_size)
-    return np.concatenate([call(tf.constant(split.x[i : i + batch_size])).numpy() for i in starts])
+    for first in range(0, split.rows, batch_size):
+        yield first, call(tf.constant(split.x[first : first + batch_size])).numpy()
 
 
 def _model(run: Run, model: keras.Model, dataset: Dataset, activation: export.Activation) -> None:
     """The model as a SavedModel that takes rows as the data source gives them."""
     folder: Path = run.folder / "model"
     example = run.folder / "input_example.npy"
+    dtype = dataset.train.x.dtype.name
 
     def write() -> None:
         assert dataset.examples is not None
         np.save(example, dataset.examples)
         request = {"inputs": dataset.examples[:1].tolist()}  # as `mlflow models serve` takes them
         (run.folder / REQUEST).write_text(json.dumps(request) + "\n", encoding="utf-8")
-        export.save(model, dataset.input_shape, folder, dataset.scaling, activation)
+        export.save(model, dataset.input_shape, folder, dataset.scaling, activation, dtype)
 
     run.tracker.model(
         folder.name,
         input_shape=dataset.input_shape,
-        output_shape=(dataset.num_classes,),
+        input_dtype=dtype,
+        output_shape=dataset.output_shape,
         input_example=example.name,
         metadata={
             "epoch": run.best.epoch if run.best else run.epoch,

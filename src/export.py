@@ -100,7 +100,7 @@ def _write(
     from src.engine import portable
 
     model, program, weights = restored.model(run, inputs, which)
-    how = (inputs.scaling, exporting.activation_of(program.step.loss))
+    how = (inputs.scaling, exporting.activation_of(program.step.loss), inputs.dtype)
     if "saved_model" in formats:
         exporting.save(model, inputs.input_shape, folder / "saved_model", *how)
     if "keras" in formats:
@@ -117,6 +117,7 @@ def _write(
         "checkpoint": which,
         "epoch": weights.epoch,
         "input_shape": inputs.input_shape,
+        "input_dtype": inputs.dtype,
         "labels": inputs.labels,
         "class_names": inputs.class_names,
         "features": inputs.features.record() if inputs.features else None,

@@ -141,6 +141,7 @@ def describe_data(dataset: Dataset) -> dict[str, object]:
         "val_rows": dataset.val_rows,
         "test_rows": dataset.test_rows,
         "input_shape": list(dataset.input_shape),
+        "input_dtype": dataset.train.x.dtype.name,
         "num_classes": dataset.num_classes,
         "labels": dataset.labels,
         "features": dataset.features.record() if dataset.features else None,

@@ -15,7 +15,6 @@ from src.data import rows
 from src.data.chunks import row_chunks
 from src.data.features import Features, of_new_rows
 from src.data.inputs import Inputs
-from src.data.normalise import apply
 from src.errors import UserError
 from src.predictions import Kind, Predictions, check_output, write
 from src.recorded import CHECKPOINTS, Recorded, Weights
@@ -60,6 +59,11 @@ def predict(words: Sequence[str]) -> int:
     check_output(output, overwrite)
     run = Recorded.find(values["run"], commands.path(values["outputs"]))
     inputs = run.inputs()
+    if inputs.positions and output.suffix == ".csv":
+        raise UserError(
+            f"output={output}: the run predicts something for each position of a row, which is no "
+            "table; give a .npy or .npz file"
+        )
     source = commands.path(values["input"])
     if inputs.features is None:
         x = rows.read(source, inputs.input_shape, values["array"])
@@ -100,12 +104,14 @@ def _predict(
 
     model, program, weights = restored.model(run, inputs, which)
     activation = export.activation_of(program.step.loss)
-    exported = export.Exported(model, inputs.input_shape, activation=activation)
+    exported = export.Exported(
+        model, inputs.input_shape, activation=activation, dtype=inputs.dtype
+    )
     size = run.config.data.evaluation_batch_size
     values = []
     for piece in row_chunks(x):
         # In pieces: rows of a mapped file may be more than memory holds.
-        scaled = apply(x, np.arange(piece.start, piece.stop), inputs.scaling)
+        scaled = inputs.of_rows(x, np.arange(piece.start, piece.stop))
         values += [exported(scaled[at : at + size]).numpy() for at in range(0, len(scaled), size)]
     sums_up = activation == "softmax" or getattr(program.step.loss, "from_logits", None) is False
     kind: Kind = "probability" if sums_up else "score"

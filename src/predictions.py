@@ -21,8 +21,8 @@ Kind = Literal["probability", "score", "output"]
 class Predictions:
     """What a model gives for each row.
 
-    values: float32 (rows, outputs).
-    class_names: one for each column; empty for real values.
+    values: float32 (rows, outputs), or (rows, positions, outputs).
+    class_names: one for each output; empty for real values.
     kind: of the values. A `score` orders the classes without being a probability.
     """
 
@@ -53,7 +53,7 @@ def write(path: Path, predictions: Predictions, overwrite: bool) -> None:
     """Write them, whole or not at all.
 
     csv: a line of headings, then `class` and a column for each class; real values have `output_N`.
-    npy: the values. npz: `values`, and for classes `class` (rows,) and `class_names`.
+    npy: the values. npz: `values`, and for classes `class` and `class_names`.
 
     Raises:
         UserError: the file has appeared meanwhile, or the disk refuses.
@@ -115,7 +115,7 @@ def _write_npy(file: IO[bytes], predictions: Predictions) -> None:
 def _write_npz(file: IO[bytes], predictions: Predictions) -> None:
     arrays: dict[str, Any] = {"values": predictions.values}
     if predictions.class_names:
-        arrays["class"] = predictions.values.argmax(axis=1)
+        arrays["class"] = predictions.values.argmax(axis=-1)
         arrays["class_names"] = np.array(predictions.class_names)
     np.savez(file, **arrays)
 

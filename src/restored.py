@@ -54,7 +54,8 @@ def _stand_in(inputs: Inputs) -> Dataset:
         y = np.zeros((1, count), np.float32)
     else:
         y = np.eye(count, dtype=np.float32)
-    split = Split(np.zeros((len(y), *inputs.input_shape), np.float32), y)
+    y = np.resize(y, (len(y), *inputs.positions)) if inputs.positions else y
+    split = Split(np.zeros((len(y), *inputs.input_shape), inputs.dtype), y)
     return Dataset(
         name="the recorded run's data",
         train=split,
@@ -66,4 +67,5 @@ def _stand_in(inputs: Inputs) -> Dataset:
         source="stand-in",
         digest="",
         scaling=inputs.scaling,
+        vocabulary=inputs.vocabulary,
     )

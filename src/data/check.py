@@ -31,6 +31,8 @@ def check(source: Source) -> None:
                 f"{source.source}: {split} has {len(x)} rows of x and {len(y)} of y; "
                 "each row of x needs one label"
             )
+        if source.vocabulary is not None:
+            check_tokens(x, source.vocabulary, f"{source.source}: x of {split}")
         _check_labels(source, y, f"{source.source}: y of {split}")
         _check_same_shape(source, split)
 
@@ -61,10 +63,11 @@ def check_array(array: np.ndarray, where: str, *, finite: bool = True) -> None:
 
 def _check_labels(source: Source, y: np.ndarray, where: str) -> None:
     if source.labels == "integer":
-        if y.ndim != 1 or y.dtype.kind not in "iu":
+        sequences = y.ndim == 2 and y.shape[1:] == source.train[0].shape[1:2] != (1,)
+        if not (y.ndim == 1 or sequences) or y.dtype.kind not in "iu":
             raise UserError(
                 f"{where} has shape {y.shape} and type {y.dtype}; integer labels are integers "
-                "of shape (rows,)"
+                "of shape (rows,), or (rows, length) for x of (rows, length, ...)"
             )
         if y.min() < 0:
             raise UserError(f"{where} holds the label {y.min()}; classes are numbered from 0")
@@ -89,6 +92,22 @@ def _check_labels(source: Source, y: np.ndarray, where: str) -> None:
             raise UserError(f"{where} is not one-hot; each row needs a single 1 among zeros")
     elif y.ndim > 2:
         raise UserError(f"{where} has shape {y.shape}; real labels are (rows,) or (rows, outputs)")
+
+
+def check_tokens(x: np.ndarray, vocabulary: int, where: str) -> None:
+    """See that x holds numbers of tokens.
+
+    Raises:
+        UserError: naming `where` and the first value that is none.
+    """
+    if x.dtype.kind not in "iu":
+        raise UserError(f"{where} is of type {x.dtype}; tokens are integers")
+    low, high = int(x.min()), int(x.max())
+    if low < 0 or high >= vocabulary:
+        raise UserError(
+            f"{where} holds the token {low if low < 0 else high}; a vocabulary of {vocabulary} "
+            f"allows 0 to {vocabulary - 1}"
+        )
 
 
 def _check_same_shape(source: Source, split: str) -> None:

@@ -1,4 +1,4 @@
-"""What a run trains on: float32 inputs and labels, divided into splits."""
+"""What a run trains on: inputs and labels, divided into splits."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,9 +15,9 @@ LabelKind = Literal["integer", "one_hot", "soft", "real"]
 class Split:
     """The rows of one split.
 
-    x: float32 (rows, *input_shape).
-    y: int32 (rows,) for integer labels, float32 (rows, classes) for one-hot and soft labels,
-       float32 (rows, outputs) for real values.
+    x: float32 (rows, *input_shape), or int32 where they are tokens of a vocabulary.
+    y: int32 (rows,) for integer labels, or (rows, length), one for each position of x;
+       float32 (rows, classes) for one-hot and soft labels; float32 (rows, outputs) for real values.
     """
 
     x: np.ndarray
@@ -37,9 +37,10 @@ class Dataset:
     class_names: one for each class; empty for real labels.
     source: the path or a description of where the arrays come from.
     digest: sha256 in hex over the arrays as the source gave them, dtype and shape included.
+    vocabulary: how many tokens there are, where x is tokens; None where it is numbers.
     features: how x was made of a table's columns; None where it was no table.
     scaling: what was done to x as the source gave it.
-    examples: a few rows of `val.x` as the source gave them, float32 (rows, *input_shape).
+    examples: a few rows of `val.x` as the source gave them, of the dtype that the model takes.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Dataset:
     class_names: tuple[str, ...]
     source: str
     digest: str
+    vocabulary: int | None = None
     features: Features | None = None
     scaling: Scaling = IDENTITY
     examples: np.ndarray | None = None
@@ -64,6 +66,12 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one row of x."""
         return self.train.x.shape[1:]
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of a model's output for one row: num_classes, for each label of the row."""
+        labels = self.train.y.shape[1:] if self.labels == "integer" else ()
+        return (*labels, self.num_classes)
 
     @property
     def train_rows(self) -> int:

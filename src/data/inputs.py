@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from src.data.check import check_tokens
 from src.data.dataset import Dataset, LabelKind
 from src.data.features import Features, from_record
-from src.data.normalise import Scaling
+from src.data.normalise import Scaling, apply
 from src.data.source import Source
 from src.errors import UserError
 
@@ -25,6 +26,8 @@ class Inputs:
     num_classes: width of the model's output.
     class_names: one for each class; empty for real labels.
     scaling: applied to x before the model sees it.
+    vocabulary: how many tokens there are, where x is tokens; None where it is numbers.
+    positions: the shape of one row of y, where each position of x has a label.
     features: how x is made of a table's columns; None where it was no table.
     """
 
@@ -34,6 +37,8 @@ class Inputs:
     class_names: tuple[str, ...]
     scaling: Scaling
     features: Features | None = None
+    vocabulary: int | None = None
+    positions: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Inputs":
@@ -45,7 +50,25 @@ class Inputs:
             dataset.class_names,
             dataset.scaling,
             dataset.features,
+            dataset.vocabulary,
+            dataset.output_shape[:-1],
         )
+
+    @property
+    def dtype(self) -> str:
+        """Of the rows that the model takes."""
+        return "float32" if self.vocabulary is None else "int32"
+
+    def of_rows(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """What the model takes of some rows of x, as a source or a user gives them.
+
+        Raises:
+            UserError: a value is too large, or no token of the vocabulary.
+        """
+        if self.vocabulary is None:
+            return apply(x, rows, self.scaling)
+        check_tokens(x[rows], self.vocabulary, "input")
+        return x[rows].astype(np.int32)
 
     def text(self) -> str:
         """As JSON, which has every float64 in full."""
@@ -57,6 +80,8 @@ class Inputs:
             "offset": self.scaling.offset.tolist(),
             "scale": self.scaling.scale.tolist(),
             "features": self.features.record() if self.features else None,
+            "vocabulary": self.vocabulary,
+            "positions": self.positions,
         }
         return json.dumps(content) + "\n"
 
@@ -80,6 +105,8 @@ class Inputs:
                     np.asarray(content["scale"], np.float64),
                 ),
                 from_record(content["features"]) if content["features"] else None,
+                content.get("vocabulary"),
+                tuple(int(size) for size in content.get("positions", ())),
             )
         except FileNotFoundError:
             return None
@@ -99,6 +126,11 @@ class Inputs:
             raise UserError(
                 f"{source.source}: its labels are {source.labels}, the run was trained on "
                 f"{self.labels} ones"
+            )
+        if source.vocabulary is not None and source.class_names != self.class_names:
+            raise UserError(
+                f"{source.source}: its tokens are not those of the run, which knows "
+                f"{self.num_classes} of them"
             )
         columns = source.train[1].shape[1] if source.train[1].ndim == 2 else 1
         named = source.labels == "integer" and source.class_names and self.class_names
@@ -135,6 +167,9 @@ class Inputs:
                     f"{', '.join(known)}, of numbers or categories each; they must be the same"
                 )
             return
+        if source.vocabulary != self.vocabulary:
+            ours, theirs = (f"a vocabulary of {each}" for each in (self.vocabulary, source.vocabulary))
+            raise UserError(f"{source.source}: it has {theirs}, the run {ours}")
         shape = source.train[0].shape[1:]
         if shape != self.input_shape:
             raise UserError(

@@ -11,7 +11,8 @@ from src.data.source import Source
 from src.errors import UserError
 from src.targets import call, locate
 
-PREPARATION = ("validation_fraction", "test_fraction", "normalisation", "labels")
+FRACTIONS = ("validation_fraction", "test_fraction")
+PREPARATION = (*FRACTIONS, "normalisation", "labels")
 NOT_THE_SOURCES = (
     "_target_",
     "batch_size",
@@ -38,8 +39,10 @@ def load(config: Mapping[str, Any], seed: int, inputs: Inputs | None = None) -> 
         raise UserError(f"data.seed={seed}: allowed are whole numbers from 0 to below 2**64")
     function = locate(config["_target_"], "data._target_")
     arguments = {key: value for key, value in config.items() if key not in NOT_THE_SOURCES}
+    # For sources that draw values, or know better how to split.
+    offered = {"seed": seed} | {key: config[key] for key in FRACTIONS}
     try:
-        source = call(function, arguments, key="data", offered={"seed": seed})
+        source = call(function, arguments, key="data", offered=offered)
         if not isinstance(source, Source):
             raise UserError(
                 f"data._target_={config['_target_']}: it returned {type(source).__name__}; a data "

@@ -47,6 +47,16 @@ def prepare(
         raise UserError(
             f"{source.source}: {len(names)} class names for {num_classes} classes; give one each"
         )
+    if source.vocabulary is not None and normalisation != "none":
+        raise UserError(
+            f"data.normalisation={normalisation}: the inputs of {source.source} are tokens, which "
+            "can't be scaled; use data.normalisation=none"
+        )
+    if source.train[1].ndim == 2 and source.labels == "integer" != kind:
+        raise UserError(
+            f"data.labels={labels}: {source.source} has a label for each position of a row, and "
+            "those stay integers; use data.labels=integer"
+        )
     rows = _rows(source, seed, validation_fraction, test_fraction)
     features, scaling = inputs.features if inputs else None, inputs.scaling if inputs else IDENTITY
     if inputs is None and source.layout is not None:
@@ -59,6 +69,8 @@ def prepare(
         labels_made = convert(y[chosen], source.labels, kind, num_classes)
         if features is not None and source.layout is not None:
             scaled = features.apply(x[chosen], source.layout)
+        elif source.vocabulary is not None:
+            scaled = x[chosen].astype(np.int32)
         else:
             scaled = apply(x, chosen, scaling)
         made[name] = Split(scaled, labels_made)
@@ -72,6 +84,7 @@ def prepare(
         class_names=() if kind == "real" else names,
         source=source.source,
         digest=digest(source),
+        vocabulary=source.vocabulary,
         features=features,
         scaling=scaling,
         examples=_examples(source, rows["val"]) if features is None else made["val"].x[:EXAMPLES],
@@ -81,7 +94,7 @@ def prepare(
 def _examples(source: Source, chosen: np.ndarray) -> np.ndarray:
     """The first validation rows, unscaled; what float32 can't hold was refused with the scaled."""
     x, _ = source.splits().get("val", source.train)
-    return x[chosen[:EXAMPLES]].astype(np.float32)
+    return x[chosen[:EXAMPLES]].astype(np.float32 if source.vocabulary is None else np.int32)
 
 
 def digest(source: Source) -> str:
@@ -114,7 +127,7 @@ def _rows(
         test_fraction = 0.0
     if validation_fraction == 0 and test_fraction == 0:
         return rows
-    if source.labels == "integer":
+    if source.labels == "integer" and y.ndim == 1:
         classes = y
     elif source.labels == "one_hot":
         classes = y.argmax(axis=1)

@@ -15,12 +15,13 @@ class Source:
     """Raw arrays of a data set. A split that is None is taken out of `train`.
 
     Each split is (x, y): x (rows, *input_shape) of booleans, integers or floats; y integers (rows,)
-    for `labels="integer"`, (rows, classes) for "one_hot" and "soft", (rows,) or (rows, outputs) for
-    "real".
+    for `labels="integer"`, or (rows, length) with a label for each position of x; (rows, classes)
+    for "one_hot" and "soft", (rows,) or (rows, outputs) for "real".
 
     num_classes: None where the labels themselves tell it.
     class_names: empty where the classes have no names.
     source: the path or a description; error messages open with it.
+    vocabulary: how many tokens there are, where x is tokens, integers from 0; None for numbers.
     layout: what the columns of x are, where x is the raw numbers of a table; see `columns.raw`.
     """
 
@@ -32,6 +33,7 @@ class Source:
     num_classes: int | None
     class_names: tuple[str, ...]
     source: str
+    vocabulary: int | None = None
     layout: Layout | None = None
 
     def splits(self) -> dict[str, Arrays]:

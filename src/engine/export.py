@@ -27,7 +27,7 @@ def activation_of(loss: keras.losses.Loss) -> Activation:
 
 
 class Exported(tf.Module):
-    """A model's predictions, `(batch, *input_shape)` float32 to `(batch, classes)` float32."""
+    """A model's predictions, `(batch, *input_shape)` to `(batch, classes)` float32."""
 
     def __init__(
         self,
@@ -35,12 +35,14 @@ class Exported(tf.Module):
         input_shape: tuple[int, ...],
         scaling: Scaling = IDENTITY,
         activation: Activation = "linear",
+        dtype: str = "float32",
     ) -> None:
         super().__init__()
+        self._dtype = tf.as_dtype(dtype)
         self._variables = [
             variable.value for variable in model.variables
         ]  # found by SavedModel here
-        specification = tf.TensorSpec([None, *input_shape], tf.float32, name="inputs")
+        specification = tf.TensorSpec([None, *input_shape], self._dtype, name="inputs")
 
         @tf.function(input_signature=[specification])
         def predict(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -52,7 +54,7 @@ class Exported(tf.Module):
     @tf.function
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """The predictions `(batch, classes)` for inputs of any dtype."""
-        return self.predict(tf.cast(inputs, tf.float32))["predictions"]
+        return self.predict(tf.cast(inputs, self._dtype))["predictions"]
 
 
 def save(
@@ -61,11 +63,15 @@ def save(
     folder: Path,
     scaling: Scaling = IDENTITY,
     activation: Activation = "linear",
+    dtype: str = "float32",
 ) -> None:
-    """Write the SavedModel with the signature `serving_default`; it appears whole."""
-    exported = Exported(model, input_shape, scaling, activation)
+    """Write the SavedModel with the signature `serving_default`; it appears whole.
+
+    dtype: of the inputs.
+    """
+    exported = Exported(model, input_shape, scaling, activation, dtype)
     # Traced for any number of rows: a call on one row would fix it at one.
-    exported.__call__.get_concrete_function(tf.TensorSpec([None, *input_shape], tf.float32))
+    exported.__call__.get_concrete_function(tf.TensorSpec([None, *input_shape], dtype))
     aside = folder.with_name(f".{folder.name}.aside")
     shutil.rmtree(aside, ignore_errors=True)  # of a killed process
     tf.saved_model.save(exported, str(aside), signatures={"serving_default": exported.predict})

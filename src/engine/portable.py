@@ -21,7 +21,11 @@ class NotKerasOwnError(Exception):
 
 
 def of_keras_layers(
-    model: keras.Model, input_shape: tuple[int, ...], scaling: Scaling, activation: Activation
+    model: keras.Model,
+    input_shape: tuple[int, ...],
+    scaling: Scaling,
+    activation: Activation,
+    dtype: str = "float32",
 ) -> keras.Model:
     """The model as a functional one of Keras' own layers, which it shares with `model`.
 
@@ -34,7 +38,7 @@ def of_keras_layers(
     inner = model._flatten_layers(include_self=False)
     for number, layer in enumerate(layer for layer in inner if _is_keras_own(layer)):
         layer.name = f"{layer.name}_{number}"  # one of a name is allowed
-    inputs = keras.Input(input_shape, dtype="float32", name="inputs")
+    inputs = keras.Input(input_shape, dtype=dtype, name="inputs")
     try:
         with _taken_apart(model):
             outputs = activated(model(scaled(inputs, scaling)), activation)
@@ -51,8 +55,8 @@ def of_keras_layers(
     if lost:
         names = [v.path for v in model.weights if id(v) in lost]
         raise NotKerasOwnError(f"the variable {names[0]} belongs to no layer of Keras")
-    rows = np.random.default_rng(0).random((2, *input_shape), np.float32)
-    expected = Exported(model, input_shape, scaling, activation)(rows).numpy()
+    rows = (2 * np.random.default_rng(0).random((2, *input_shape))).astype(dtype)
+    expected = Exported(model, input_shape, scaling, activation, dtype)(rows).numpy()
     if not np.allclose(made(rows), expected, rtol=TOLERANCE, atol=TOLERANCE):
         raise NotKerasOwnError(f"{type(model).__name__} predicts otherwise when taken apart")
     return made

@@ -3,6 +3,7 @@
 A rule, never a stopwatch: equal commands fuse equally.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -122,14 +123,32 @@ def _refuse_what_is_slower(
 
 
 def product_operations(traced: tf.types.experimental.ConcreteFunction) -> int:
-    """Multiplications and additions in the matrix products of a call."""
+    """Multiplications and additions in the matrix products of a call, for shapes that are known."""
     count = 0
     for operation in traced.graph.get_operations():
+        if operation.type == "Einsum":
+            count += _einsum_operations(operation)
+            continue
         if operation.type == "MatMul":
-            rows, columns = operation.inputs[0].shape
-            inner = rows if operation.get_attr("transpose_a") else columns
-            count += 2 * inner * operation.outputs[0].shape.num_elements()
+            transposed = operation.get_attr("transpose_a")
+        elif operation.type.startswith("BatchMatMul"):
+            transposed = operation.get_attr("adj_x")
+        else:
+            continue
+        inner = operation.inputs[0].shape[-2 if transposed else -1]
+        count += 2 * (inner or 0) * (operation.outputs[0].shape.num_elements() or 0)
     return count
+
+
+def _einsum_operations(operation: tf.Operation) -> int:
+    """Two for each combination of all indices, such as `b`, `i`, `j` and `k` of bij,bjk->bik."""
+    terms = operation.get_attr("equation").decode().partition("->")[0].split(",")
+    sizes = {
+        index: size
+        for term, values in zip(terms, operation.inputs, strict=True)
+        for index, size in zip(term, values.shape, strict=False)
+    }
+    return 2 * math.prod(size or 0 for size in sizes.values()) if len(terms) > 1 else 0
 
 
 def _refuse_what_is_too_large(

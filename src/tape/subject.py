@@ -63,7 +63,8 @@ def prepare(config: Config, dataset: Dataset, check: Check) -> Subject:
     generator = np.random.default_rng(config.seed)
     rows = generator.permutation(dataset.train_rows)[: check.rows]
     batch = Split(
-        dataset.train.x[rows].astype(check.dtype), _labels(dataset.train.y[rows], check.dtype)
+        _in_precision(dataset.train.x[rows], check.dtype),
+        _in_precision(dataset.train.y[rows], check.dtype),
     )
     recorded = config.model_copy(update={"optimizer": _recorder(config), **PLAIN})
     with precision.explained(check.dtype):
@@ -184,8 +185,9 @@ def _names_by_identity(model: keras.Model) -> dict[int, str]:
     return {id(v): name for name, v in named} | {id(v.value): name for name, v in named}
 
 
-def _labels(y: np.ndarray, dtype: str) -> np.ndarray:
-    return y if np.issubdtype(y.dtype, np.integer) else y.astype(dtype)
+def _in_precision(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Class numbers and tokens stay integers."""
+    return values if np.issubdtype(values.dtype, np.integer) else values.astype(dtype)
 
 
 def _recorder(config: Config) -> OptimizerConfig:

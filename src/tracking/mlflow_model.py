@@ -75,9 +75,9 @@ def _write(
 
     root.mkdir()
     _copy(saved_model, root / "tf2model")
-    kind = np.dtype(np.float32)
+    kind = np.dtype(line.get("input_dtype", "float32"))
     inputs = TensorSpec(kind, (-1, *line["input_shape"]))
-    outputs = TensorSpec(kind, (-1, *line["output_shape"]))
+    outputs = TensorSpec(np.dtype(np.float32), (-1, *line["output_shape"]))
     model = Model(
         artifact_path=location,
         model_uuid=model_id,

@@ -288,7 +288,8 @@ def _schema(record: dict[str, Any]) -> str | None:
     shape = record.get("input_shape")
     if not isinstance(shape, list):
         return None
-    spec = {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, *shape]}}
+    dtype = record.get("input_dtype", "float32")
+    spec = {"type": "tensor", "tensor-spec": {"dtype": dtype, "shape": [-1, *shape]}}
     return _json({"mlflow_tensorspec": {"features": _json([spec]), "targets": None}})
 
 

@@ -94,14 +94,15 @@ class Tracker:
         *,
         input_shape: tuple[int, ...],
         output_shape: tuple[int, ...],
+        input_dtype: str = "float32",
         input_example: str | None = None,
         metadata: dict[str, Any] | None = None,
         write: Callable[[], None] | None = None,
     ) -> None:
         """The SavedModel folder `path` (relative to the run's folder) is complete: deliver it.
 
-        Its signature maps float32 (batch, *input_shape) to float32 (batch, *output_shape).
-        input_example: .npy file relative to the run's folder, float32 (rows, *input_shape).
+        Its signature maps input_dtype (batch, *input_shape) to float32 (batch, *output_shape).
+        input_example: .npy file relative to the run's folder, input_dtype (rows, *input_shape).
         write: makes the folder complete first. A model that the attempt before this one recorded
             is neither written nor recorded again: it may be on its way right now.
         """
@@ -109,6 +110,7 @@ class Tracker:
         fields = {
             "path": path,
             "input_shape": list(input_shape),
+            "input_dtype": input_dtype,
             "output_shape": list(output_shape),
             "input_example": input_example,
             "metadata": metadata or {},

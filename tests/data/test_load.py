@@ -108,7 +108,8 @@ def test_every_choice_has_the_keys_its_source_takes(path):
     assert set(COMMON) < set(config)
     arguments = {key: value for key, value in config.items() if key not in {"_target_", *COMMON}}
     function = locate(config["_target_"], "data._target_")
-    assert set(bind(function, arguments, key="data", offered={"seed": 0})) <= {*arguments, "seed"}
+    offered = {"seed": 0, "validation_fraction": 0.1, "test_fraction": 0.1}
+    assert set(bind(function, arguments, key="data", offered=offered)) <= {*arguments, *offered}
 
 
 def test_data_needs_no_tensorflow():

@@ -20,6 +20,8 @@ MODELS = {
     "mlp": ["model.hidden=[5]"],
     "dropout": ["model.hidden=[5,4]", "model.dropout=0.4"],
     "linear": ["model=linear"],
+    "resnet": ["model=resnet", "model.width=2"],
+    "transformer": ["model=transformer", "model.width=4", "model.heads=2", "model.dropout=0.4"],
     "cnn": ["model=cnn", "model.filters=[2,3]"],
     "cnn_dropout": ["model=cnn", "model.filters=[2]", "model.dropout=0.4"],
 }

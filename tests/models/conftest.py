@@ -8,6 +8,8 @@ import pytest
 from src.models.cnn import CNN
 from src.models.linear import Linear
 from src.models.mlp import MLP
+from src.models.resnet import ResNet
+from src.models.transformer import Transformer
 
 SMALL: dict[str, tuple[Any, dict[str, Any]]] = {
     "mlp": (MLP, {"num_classes": 3, "hidden": [5, 4], "activation": "tanh", "dropout": 0.5}),
@@ -22,6 +24,30 @@ SMALL: dict[str, tuple[Any, dict[str, Any]]] = {
             "activation": "relu",
             "dropout": 0.5,
             "normalisation_momentum": 0.5,
+        },
+    ),
+    "resnet": (
+        ResNet,
+        {
+            "num_classes": 3,
+            "depth": 8,
+            "width": 2,
+            "stem_stride": 1,
+            "normalisation_momentum": 0.5,
+        },
+    ),
+    "transformer": (
+        Transformer,
+        {
+            "num_classes": 3,
+            "vocabulary": None,
+            "each_position": False,
+            "patch_size": 4,
+            "width": 6,
+            "depth": 2,
+            "heads": 2,
+            "dropout": 0.5,
+            "causal": None,
         },
     ),
 }

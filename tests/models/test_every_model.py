@@ -11,14 +11,16 @@ import yaml
 from src.targets import call, locate
 
 IMAGES = np.random.default_rng(0).normal(size=(7, 6, 5, 2)).astype(np.float32)
-NAMES = ["mlp", "linear", "cnn"]
+NAMES = ["mlp", "linear", "cnn", "resnet", "transformer"]
+OFFERED = {"num_classes": 4, "vocabulary": None, "each_position": False}
+WITH_DROPOUT = ["mlp", "cnn", "transformer"]
 
 
 @pytest.mark.parametrize("path", sorted(Path("conf/model").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_choice_builds(path):
     config = yaml.safe_load(path.read_text())
     model_class = locate(config.pop("_target_"), "model._target_")
-    model = call(model_class, config, key="model", offered={"num_classes": 4})
+    model = call(model_class, config, key="model", offered=OFFERED)
     assert model(IMAGES).shape == (7, 4)
 
 
@@ -61,7 +63,7 @@ def test_its_configuration_makes_it_again(make, name):
 @pytest.mark.parametrize("jit", [False, True])
 def test_is_a_pure_function_of_its_variables(make, name, jit):
     """Inside a StatelessScope and a compiled program it neither reads nor keeps anything else."""
-    model = make(name, **({} if name == "linear" else {"dropout": 0.0}))
+    model = make(name, **({"dropout": 0.0} if name in WITH_DROPOUT else {}))
     model.build((None, 6, 5, 2))
     before = model.get_weights()
 
@@ -92,14 +94,14 @@ def test_logits_have_the_precision_of_the_variables(make, name, policy, logits):
     assert {v.dtype for v in model.trainable_variables} == {logits}
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn"])
+@pytest.mark.parametrize("name", WITH_DROPOUT)
 def test_dropout_of_zero_adds_no_random_state(make, name):
     model = make(name, dropout=0.0)
     model.build((None, 6, 5, 2))
     assert not any("seed" in v.path for v in model.variables)
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn"])
+@pytest.mark.parametrize("name", WITH_DROPOUT)
 def test_dropout_acts_in_training_alone(make, name):
     model = make(name)
     np.testing.assert_array_equal(model(IMAGES), model(IMAGES))

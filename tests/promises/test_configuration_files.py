@@ -36,6 +36,9 @@ BESIDE = {
     ("loss", "mean_squared_error"): ["metrics=[mean_absolute_error]"],
     ("loss", "huber"): ["metrics=[mean_absolute_error]"],
     ("model", "cnn"): ["data=pictures"],
+    ("model", "resnet"): ["data=pictures"],
+    ("model", "transformer"): ["data=pictures"],
+    ("data", "text"): ["model=transformer", "data.characters=2000"],
 }
 
 
