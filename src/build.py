@@ -1,10 +1,11 @@
 """From the configuration to the objects that train: model, optimizer, loss, metrics, step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.models.functional import Functional
 
 from src import own_target
 from src.augmentations.augmentation import Augmentation
@@ -23,7 +24,7 @@ from src.steps.step import Step
 from src.targets import call, locate, suggest
 
 # Ours go before Keras' of the same name.
-METRICS: dict[str, type[keras.metrics.Metric]] = {"r2_score": R2Score}
+METRICS: dict[str, Callable[..., keras.metrics.Metric]] = {"r2_score": R2Score}
 
 
 def build(config: Config, dataset: Dataset, seed: int, *, tried: bool = False) -> Step:
@@ -47,7 +48,7 @@ def build(config: Config, dataset: Dataset, seed: int, *, tried: bool = False) -
     optimizer = _optimizer(config, model)
     loss = _make("loss", config.loss)
     metrics = {"loss": keras.metrics.Mean(name="loss")}
-    metrics |= {name: _metric(name, dataset.labels) for name in config.metrics}
+    metrics |= {name: _metric(name, dataset) for name in config.metrics}
     parts = {"model": model, "optimizer": optimizer, "loss": loss, "metrics": metrics}
     parts["dataset"] = dataset  # for steps that ask for it
     step = _make("step", config.step, parts)
@@ -59,8 +60,11 @@ def build(config: Config, dataset: Dataset, seed: int, *, tried: bool = False) -
             "gradients would vanish; use precision=mixed_bfloat16"
         )
     step.log_gradients = config.step.log_gradients
-    if not tried:
+    if not tried or not all(getattr(each, "_built", True) for each in step.metrics.values()):
+        # Some of Keras' metrics (F1Score) make their variables only here.
         _try_on_labels(step, dataset)
+    if not tried:
+        _check_logits(model, loss)
         check_monitored(config, list(step.reported), step.TRAINING_ONLY)
     return step
 
@@ -135,10 +139,11 @@ def _model(config: Config, dataset: Dataset, *, tried: bool) -> keras.Model:
     return model
 
 
-def _metric(name: str, labels: str) -> keras.metrics.Metric:
+def _metric(name: str, dataset: Dataset) -> keras.metrics.Metric:
+    labels = dataset.labels
     check_metric(name, labels)
     if name in METRICS:
-        return METRICS[name]()
+        return METRICS[name](outputs=dataset.num_classes)
     if name == "accuracy":
         name = "sparse_categorical_accuracy" if labels == "integer" else "categorical_accuracy"
     try:
@@ -178,6 +183,18 @@ def _try_on_labels(step: Step, dataset: Dataset) -> None:
             ) from error
     for metric in step.metrics.values():
         metric.reset_state()
+
+
+def _check_logits(model: keras.Model, loss: Any) -> None:
+    """Keras' applications end in a softmax, unless they are told otherwise."""
+    last = model.layers[-1] if isinstance(model, keras.Sequential | Functional) else None
+    if getattr(last, "activation", None) is keras.activations.softmax and (
+        getattr(loss, "from_logits", False)
+    ):
+        raise UserError(
+            f"loss.from_logits=true: {model.name} gives no logits, its last layer ends in softmax; "
+            "use loss.from_logits=false, or of keras.applications +model.classifier_activation=null"
+        )
 
 
 def model_summary(model: keras.Model) -> str:

@@ -154,6 +154,30 @@ def test_metrics_by_keras_name(made, name, labels, expected):
     assert list(step.metrics) == ["loss", name]
 
 
+FUNCTIONAL = ("model=mlp", "model._target_=tests.models.functional.network")
+
+
+def test_a_functional_model_of_the_users_own(made):
+    step = made(*FUNCTIONAL, "+model.width=4")
+    assert [layer.name for layer in step.model.layers][-1] == "logits"
+    assert step.model.output_shape == (None, 4)
+
+
+def test_probabilities_given_as_logits_are_refused(made):
+    with pytest.raises(UserError, match=r"^loss\.from_logits=true: .*softmax; .*from_logits=false"):
+        made(*FUNCTIONAL, "+model.classifier_activation=softmax")
+    made(*FUNCTIONAL, "+model.classifier_activation=softmax", "loss.from_logits=false")
+
+
+@pytest.mark.parametrize("metrics", ["[r2_score]", "[f1_score]"])
+def test_a_further_seed_has_all_the_variables_of_the_first(made, metrics):
+    keys = ("data=random", "data.rows=9", f"metrics={metrics}", "loss=mean_squared_error")
+    first, further = made(*keys), made(*keys, seed=1, tried=True)
+    names = list(state.variables(first))
+    assert names == list(state.variables(further))
+    assert sum(name.startswith("metrics/") for name in names) > 2
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

@@ -154,6 +154,21 @@ def test_fashion_mnist_cnn(run):
     assert final(journal, "test/accuracy") >= 0.915
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("fashion_mnist")
+def test_fashion_mnist_resnet(run):
+    journal, _ = run("fashion_mnist_resnet")
+
+    assert final(journal, "test/accuracy") >= 0.905
+
+
+@pytest.mark.slow
+def test_characters(run):
+    journal, _ = run("characters")
+
+    assert final(journal, "val/accuracy") >= 0.5
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_opens_with_what_it_is_its_command_and_its_figure(name):
     lines = (ROOT / "conf" / "experiment" / f"{name}.yaml").read_text().splitlines()

@@ -17,20 +17,21 @@ class R2Score(keras.metrics.Metric):
     Keras' metric of this name takes the denominator as sum(y^2) - sum(y)^2 / rows, of which float32
     leaves nothing when the labels' mean is much larger than their deviation (years, for example).
     Here batches are merged by their means and squared deviations (Chan et al. 1979).
+
+    Args:
+        outputs: how many values are predicted for a row.
     """
 
-    def __init__(self, name: str = "r2_score", dtype: Any = None) -> None:
+    def __init__(self, outputs: int, name: str = "r2_score", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
-        self._count = self.add_variable(shape=(), initializer="zeros", name="count")
-        self._statistics_built = False
+        self.outputs = outputs
 
-    def _build(self, outputs: int) -> None:
-        def new(name: str) -> keras.Variable:
-            return self.add_variable(shape=(outputs,), initializer="zeros", name=name)
+        def new(name: str, *shape: int) -> keras.Variable:
+            return self.add_variable(shape=shape, initializer="zeros", name=name)
 
-        self._mean, self._deviations = new("mean"), new("squared_deviations")
-        self._residuals = new("squared_residuals")
-        self._statistics_built = True
+        self._count = new("count")
+        self._mean, self._deviations = new("mean", outputs), new("squared_deviations", outputs)
+        self._residuals = new("squared_residuals", outputs)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch of labels and predictions, both (batch, outputs); each row weighs the same.
@@ -41,13 +42,11 @@ class R2Score(keras.metrics.Metric):
         if sample_weight is not None:
             raise ValueError("r2_score takes no sample weights")
         y_true, y_pred = ops.cast(y_true, self.dtype), ops.cast(y_pred, self.dtype)
-        if len(y_true.shape) != 2 or y_true.shape[1:] != y_pred.shape[1:]:
+        if not tuple(y_true.shape[1:]) == tuple(y_pred.shape[1:]) == (self.outputs,):
             raise ValueError(
-                f"r2_score takes labels and predictions (rows, outputs), not {y_true.shape} and "
-                f"{y_pred.shape}"
+                f"r2_score takes labels and predictions (rows, {self.outputs}), not "
+                f"{tuple(y_true.shape)} and {tuple(y_pred.shape)}"
             )
-        if not self._statistics_built:
-            self._build(y_pred.shape[-1])
         before = ops.convert_to_tensor(self._count)
         rows = ops.cast(ops.shape(y_true)[0], self.dtype)
         count = before + rows

@@ -73,12 +73,12 @@ def test_features_are_fitted_on_the_training_rows(load):
     fitted = features.fit(source.layout, training, "standard")
     rows = np.array([[1.5, 0], [np.nan, 1], [4.0, np.nan], [2.5, -1]])
     made = fitted.apply(rows, source.layout)
-    mean, deviation = 2.0, np.std([1.5, 2.0, 2.5])
+    mean, deviation = 2.0, float(np.std([1.5, 2.0, 2.5]))
     expected = [
-        [(1.5 - mean) / deviation, 1, 0],
-        [0.0, 0, 1],
-        [(4 - mean) / deviation, 0, 0],
-        [(2.5 - mean) / deviation, 0, 0],
+        [(1.5 - mean) / deviation, 1.0, 0.0],
+        [0.0, 0.0, 1.0],
+        [(4 - mean) / deviation, 0.0, 0.0],
+        [(2.5 - mean) / deviation, 0.0, 0.0],
     ]
     np.testing.assert_allclose(made, expected, rtol=1e-6)
     assert made.dtype == np.float32

@@ -1,5 +1,7 @@
 """data=text by hand: pieces, the characters after them, and what is wrong with a file."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,13 @@ from src.data import text
 from src.data.prepare import prepare
 from src.errors import UserError
 
-KEYS = {"length": 3, "characters": None, "validation_fraction": 0.25, "test_fraction": 0.25}
-PREPARATION = {"seed": 0, "validation_fraction": 0.25, "test_fraction": 0.25}
+KEYS: dict[str, Any] = {
+    "length": 3,
+    "characters": None,
+    "validation_fraction": 0.25,
+    "test_fraction": 0.25,
+}
+PREPARATION: dict[str, Any] = {"seed": 0, "validation_fraction": 0.25, "test_fraction": 0.25}
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ from tests.engine.members import MEMBERS
 def configs(composed, pictures):
     """The configurations of members that differ in seed and learning rate."""
 
-    def make(*overrides):
-        data = ["data=arrays", f"data.path={pictures}", "data.batch_size=8"]
+    def make(*overrides, data="arrays"):
+        data = [f"data={data}"]
+        if data == ["data=arrays"]:
+            data += [f"data.path={pictures}", "data.batch_size=8"]
         config = validate(composed("tracking=none", "jit=false", *data, *overrides))
         base = config.optimizer.learning_rate
         return [

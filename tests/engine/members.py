@@ -21,6 +21,7 @@ MODELS = {
     "dropout": ["model.hidden=[5,4]", "model.dropout=0.4"],
     "linear": ["model=linear"],
     "resnet": ["model=resnet", "model.width=2"],
+    "functional": ["model._target_=tests.models.functional.network"],
     "transformer": ["model=transformer", "model.width=4", "model.heads=2", "model.dropout=0.4"],
     "cnn": ["model=cnn", "model.filters=[2,3]"],
     "cnn_dropout": ["model=cnn", "model.filters=[2]", "model.dropout=0.4"],

@@ -145,3 +145,20 @@ def test_members_that_need_more_than_the_memory(monkeypatch):
         fuse(make_step(), members=8)
     assert 2 <= refusal.value.members < 8
     fuse(make_step(), members=refusal.value.members)
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes", "products"),
+    [
+        (tf.matmul, [(2, 3), (3, 5)], 2 * 3 * 5),
+        (tf.matmul, [(7, 2, 3), (7, 3, 5)], 7 * 2 * 3 * 5),
+        (lambda x, y: tf.matmul(x, y, transpose_a=True), [(7, 3, 2), (7, 3, 5)], 7 * 2 * 3 * 5),
+        (lambda x, y: tf.einsum("bij,bkj->bik", x, y), [(7, 2, 3), (7, 5, 3)], 7 * 2 * 3 * 5),
+        (lambda x, y: tf.transpose(x) + y, [(2, 3), (3, 2)], 0),
+    ],
+)
+def test_products_are_counted_in_all_their_forms(function, shapes, products):
+    traced = tf.function(function).get_concrete_function(
+        *(tf.TensorSpec(shape, tf.float32) for shape in shapes)
+    )
+    assert suitability.product_operations(traced) == 2 * products

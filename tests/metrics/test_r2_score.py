@@ -8,7 +8,7 @@ from src.metrics.r2_score import R2Score
 
 
 def of_batches(true, predicted, size):
-    metric = R2Score()
+    metric = R2Score(true.shape[1])
     for start in range(0, len(true), size):
         metric.update_state(true[start : start + size], predicted[start : start + size])
     return float(metric.result())
@@ -32,7 +32,7 @@ def test_equal_labels_leave_nothing_to_explain():
 
 
 def test_a_reset_forgets_everything():
-    metric = R2Score()
+    metric = R2Score(1)
     metric.update_state(np.array([[1.0], [5.0]]), np.array([[9.0], [9.0]]))
     metric.reset_state()
     true, predicted = np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [2.0], [2.0]])
@@ -43,4 +43,4 @@ def test_a_reset_forgets_everything():
 @pytest.mark.parametrize("shape", [(4,), (4, 2), (4, 1, 1)])
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match="r2_score takes labels and predictions"):
-        R2Score().update_state(np.zeros(shape), np.zeros((4, 1)))
+        R2Score(1).update_state(np.zeros(shape), np.zeros((4, 1)))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
+from PIL import Image
 
 from src.config import Config
 
@@ -29,9 +30,9 @@ GROUPS = (
 CHOICES = [
     tuple(name.removesuffix(".yaml").split("/")) for name in FILES if name.split("/")[0] in GROUPS
 ]
-IDS = ["=".join(choice) for choice in CHOICES]
 # What a choice needs beside it on the data of the tiny run.
 BESIDE = {
+    ("data", "image_folder"): ["data.height=4", "data.width=4"],
     ("loss", "sparse_categorical_crossentropy"): ["data=pictures"],
     ("loss", "mean_squared_error"): ["metrics=[mean_absolute_error]"],
     ("loss", "huber"): ["metrics=[mean_absolute_error]"],
@@ -101,11 +102,11 @@ def test_every_key_has_its_lowercase_name(name):
         assert re.fullmatch(r"[a-z_0-9/@.]+|_target_|override \S+", str(key)), key
 
 
-def small(overrides: list[str], pictures: Path, fashion: Path, table: Path) -> list[str]:
+def small(overrides: list[str], paths: dict[str, Path]) -> list[str]:
     """The overrides, their data exchanged for a few rows of the same kind."""
     if "data=pictures" in overrides:
         overrides = [o for o in overrides if o != "data=pictures"] + ["data=arrays"]
-    for kind, path in (("arrays", pictures), ("fashion_mnist", fashion), ("csv", table)):
+    for kind, path in paths.items():
         if f"data={kind}" in overrides:
             overrides = [*overrides, f"data.path={path}"]
     if "data=csv" in overrides:
@@ -128,6 +129,19 @@ def fashion(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> Path:
+    """A folder of three classes with seven pictures each."""
+    root = tmp_path_factory.mktemp("folder")
+    generator = np.random.default_rng(0)
+    for name in "abc":
+        (root / name).mkdir()
+        for number in range(7):
+            pixels = generator.integers(0, 256, (5, 6, 3), np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
 def table(tmp_path_factory) -> Path:
     """A CSV file of 30 rows: numbers, categories and three kinds."""
     path = tmp_path_factory.mktemp("table") / "table.csv"
@@ -137,19 +151,29 @@ def table(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=IDS)
-def test_it_composes_builds_and_makes_one_update(
-    configured, tiny, tensorflow, choice, pictures, fashion, table
-):
+@pytest.fixture(scope="session")
+def paths(pictures, fashion, table, folder) -> dict[str, Path]:
+    """The made-up files, by the choice of data that reads them."""
+    return {"arrays": pictures, "fashion_mnist": fashion, "csv": table, "image_folder": folder}
+
+
+# Of the choices, those that need what is not here: their own tests stand in for it.
+ABSENT = {("data", "tfds")}
+
+
+@pytest.mark.parametrize("choice", [c for c in CHOICES if c not in ABSENT], ids="=".join)
+def test_it_composes_builds_and_makes_one_update(configured, tiny, tensorflow, choice, paths):
     from src import job
     from src.build import build
     from src.engine import state
     from src.engine.program import Program
 
-    overrides = small(["=".join(choice), *BESIDE.get(choice, [])], pictures, fashion, table)
+    overrides = small(["=".join(choice), *BESIDE.get(choice, [])], paths)
     config: Config = configured(*tiny(*overrides), "data.batch_size=6")
     if config.data.target.endswith("fashion_mnist.load"):  # a preset's
-        config = configured(*tiny(*overrides), "data.batch_size=6", f"data.path={fashion}")
+        config = configured(
+            *tiny(*overrides), "data.batch_size=6", f"data.path={paths['fashion_mnist']}"
+        )
     dataset, factors = job.load_data(config)
     assert len(factors) == config.epochs * -(-dataset.train_rows // 6)
     step = build(config, dataset, config.seed)

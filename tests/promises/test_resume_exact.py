@@ -50,6 +50,18 @@ KINDS = {
         "plateau.min_delta=1000",
         "epochs=9",
     ],
+    "tokens, a label for each, dropout": [
+        "data=text",
+        "data.length=5",
+        "data.characters=126",  # 20 rows to train on
+        "data.batch_size=8",
+        "model=transformer",
+        "model.width=4",
+        "model.heads=2",
+        "model.dropout=0.3",
+        "optimizer=adam",
+        "epochs=1",
+    ],
     "compiled by XLA, mixed precision": ["jit=true", "precision=mixed_float16", "epochs=1"],
     "SAM, batch normalisation, dropout": [
         "data=pictures",

@@ -1,0 +1,141 @@
+"""The user's own pictures: one folder a class, PNG or JPEG."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from src.data.source import Arrays, Source
+from src.errors import UserError
+
+READ = (".png", ".jpg", ".jpeg")
+# Pictures too, which must not be left out in silence.
+REFUSED = (".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".avif")
+LAYOUT = "give a folder with a folder of PNG or JPEG files for each class, or such ones in train/"
+
+
+def load(
+    *,
+    path: str | None,
+    height: Annotated[int, Field(gt=0)],
+    width: Annotated[int, Field(gt=0)],
+    channels: Literal[1, 3],
+) -> Source:
+    """Read PATH/CLASS/*.png, or PATH/train/CLASS/*.png and likewise val and test.
+
+    Pictures are turned as their EXIF data says and resized to one size, whatever their shape.
+
+    Args:
+        path: of the folder.
+        height: of the pictures afterwards, in pixels.
+        width: likewise.
+        channels: 1 for grey, 3 for red, green and blue.
+
+    Returns:
+        x uint8 (rows, height, width, channels), y int64 (rows,), classes in order of their names.
+
+    Raises:
+        UserError: naming the folder or the picture that is absent, broken or of another kind.
+    """
+    if path is None:
+        raise UserError(f"data.path: {LAYOUT}")
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"data.path={path}: no such folder; {LAYOUT}")
+    splits = _splits(folder)
+    classes = _folders(splits["train"])
+    if len(classes) < 2:
+        raise UserError(
+            f"{splits['train']}: {len(classes)} folders, but there is a class for each and nothing "
+            f"to learn from less than two; {LAYOUT}"
+        )
+    read = {}
+    for name, place in splits.items():
+        foreign = sorted(set(_folders(place)) - set(classes))
+        if foreign:
+            raise UserError(f"{place / foreign[0]}: no such class in {splits['train']}")
+        read[name] = _read(place, classes, (width, height), channels)
+    return Source(
+        name=folder.name or "pictures",
+        train=read["train"],
+        val=read.get("val"),
+        test=read.get("test"),
+        labels="integer",
+        num_classes=len(classes),
+        class_names=tuple(classes),
+        source=str(folder),
+    )
+
+
+def _splits(folder: Path) -> dict[str, Path]:
+    """The folders of classes: the folder itself, or those of its splits."""
+    if "train" not in _folders(folder):
+        return {"train": folder}
+    for name in _folders(folder):
+        if name not in ("train", "val", "test"):
+            raise UserError(f"{folder / name}: beside train/ allowed are val/ and test/")
+    return {name: folder / name for name in ("train", "val", "test") if (folder / name).is_dir()}
+
+
+def _folders(place: Path) -> list[str]:
+    return sorted(
+        each.name for each in place.iterdir() if each.is_dir() and not each.name.startswith(".")
+    )
+
+
+def _read(
+    place: Path, classes: Sequence[str], size: tuple[int, int], channels: Literal[1, 3]
+) -> Arrays:
+    files: list[Path] = []
+    labels: list[int] = []
+    for number, name in enumerate(classes):
+        found = _pictures(place / name) if (place / name).is_dir() else []
+        files += found
+        labels += [number] * len(found)
+    if not files:
+        raise UserError(f"{place}: no pictures in its folders; {LAYOUT}")
+    x = np.empty((len(files), size[1], size[0], channels), np.uint8)
+
+    def decode(row: int) -> None:
+        x[row] = _decode(files[row], size, channels)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding lets other threads run
+        for _ in pool.map(decode, range(len(files))):
+            pass
+    return x, np.array(labels, np.int64)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """The pictures of a class in order of their names."""
+    found = []
+    for file in sorted(folder.iterdir()):
+        kind = file.suffix.lower()
+        if file.name.startswith(".") or not file.is_file():
+            continue
+        if kind in REFUSED:
+            raise UserError(f"{file}: it is neither PNG nor JPEG; convert it, or move it away")
+        if kind in READ:
+            found.append(file)
+    if not found:
+        raise UserError(f"{folder}: no PNG or JPEG files in it; {LAYOUT}")
+    return found
+
+
+def _decode(file: Path, size: tuple[int, int], channels: Literal[1, 3]) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file, formats=("PNG", "JPEG")) as picture:
+            turned = ImageOps.exif_transpose(picture)
+            converted = turned.convert("L" if channels == 1 else "RGB")
+            resized = converted.resize(size, Image.Resampling.BILINEAR)
+    except Exception as error:  # a broken picture can raise nearly anything
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise UserError(
+            f"{file}: can't be read as a PNG or JPEG picture ({lines[0]}); replace or remove it"
+        ) from error
+    return np.asarray(resized, np.uint8).reshape(size[1], size[0], channels)
