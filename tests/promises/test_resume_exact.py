@@ -57,6 +57,7 @@ KINDS = {
         "data.batch_size=8",
         "model=transformer",
         "model.width=4",
+        "model.depth=1",
         "model.heads=2",
         "model.dropout=0.3",
         "optimizer=adam",
