@@ -104,9 +104,7 @@ def _predict(
 
     model, program, weights = restored.model(run, inputs, which)
     activation = export.activation_of(program.step.loss)
-    exported = export.Exported(
-        model, inputs.input_shape, activation=activation, dtype=inputs.dtype
-    )
+    exported = export.Exported(model, inputs.input_shape, activation=activation, dtype=inputs.dtype)
     size = run.config.data.evaluation_batch_size
     values = []
     for piece in row_chunks(x):

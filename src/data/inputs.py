@@ -168,8 +168,10 @@ class Inputs:
                 )
             return
         if source.vocabulary != self.vocabulary:
-            ours, theirs = (f"a vocabulary of {each}" for each in (self.vocabulary, source.vocabulary))
-            raise UserError(f"{source.source}: it has {theirs}, the run {ours}")
+            raise UserError(
+                f"{source.source}: it has {_what_x_is(source.vocabulary)}, the run was trained on "
+                f"{_what_x_is(self.vocabulary)}"
+            )
         shape = source.train[0].shape[1:]
         if shape != self.input_shape:
             raise UserError(
@@ -188,3 +190,7 @@ class Inputs:
         number = np.array([self.class_names.index(name) for name in source.class_names])
         splits: dict[str, Any] = {name: (x, number[y]) for name, (x, y) in source.splits().items()}
         return dataclasses.replace(source, **splits, num_classes=self.num_classes)
+
+
+def _what_x_is(vocabulary: int | None) -> str:
+    return "numbers" if vocabulary is None else f"tokens of a vocabulary of {vocabulary}"
