@@ -199,3 +199,27 @@ def test_a_table_is_made_into_features_as_in_training(ask, trained, tmp_path):
     (tmp_path / "later.csv").write_text(f"size,colour,kind\n{rows}")
     words = (f"run={folder}", f"data.path={tmp_path / 'later.csv'}", "split=all")
     assert commands.enter(evaluate.evaluate, words, "") == 0
+
+
+def test_tokens_are_predicted_for_each_position(train_in, ask, tmp_path, tensorflow):
+    keys = ("model.width=4", "model.depth=1", "model.heads=2", "epochs=1")
+    text = ("data=text", "data.length=5", "data.characters=126", "model=transformer")
+    folder = train_in(tmp_path, *text, *keys, "tracking.artifacts=full").folder
+    tokens = np.load(folder / "input_example.npy")
+    assert tokens.dtype == np.int32
+    np.save("x.npy", tokens)
+    ask("input=x.npy", "output=a.npz", name=folder)
+    with np.load("a.npz") as archive:
+        values, classes = archive["values"], archive["class_names"]
+        assert archive["class"].shape == tokens.shape
+    assert values.shape == (*tokens.shape, len(classes))
+    np.testing.assert_allclose(values.sum(axis=-1), 1, rtol=1e-5)
+    served = tensorflow.saved_model.load(str(folder / "model")).signatures["serving_default"]
+    exported = served(inputs=tensorflow.constant(tokens))["predictions"]
+    np.testing.assert_allclose(exported, values, rtol=1e-5, atol=1e-6)
+
+    said = ask("input=x.npy", "output=a.csv", code=2, name=folder)
+    assert "for each position of a row" in said
+    np.save("x.npy", tokens + 1000)
+    said = ask("input=x.npy", "output=b.npz", code=2, name=folder)
+    assert f"a vocabulary of {len(classes)} allows 0 to" in said

@@ -132,7 +132,7 @@ def test_further_arguments_of_optimizers(configs, overrides):
 def test_tokens_with_a_label_for_each(configs):
     keys = ["data.length=4", "data.characters=101", "data.batch_size=8", "model.depth=1"]
     keys += ["model.width=8", "optimizer.learning_rate=0.01"]
-    compare(configs(*MODELS["transformer"], *keys, data="text"), rtol=1e-4)
+    compare(configs(*MODELS["transformer"], *keys, data="text"), rtol=1e-3)
 
 
 def test_regression_and_its_metrics(configs):
