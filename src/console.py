@@ -65,7 +65,7 @@ class Console:
                 )
 
     def epoch_done(self, epoch: int, metrics: Sequence[Mapping[str, float]]) -> None:
-        """An epoch (1-based) is over, with the metrics of each member."""
+        """An epoch (1-based) is over, with the metrics of each member that trained in it."""
         seconds = max(time.perf_counter() - self._epoch_began, 1e-9)
         self.show_epoch(epoch, metrics, self._epoch_updates / seconds)
         self._epoch_began, self._epoch_updates = time.perf_counter(), 0

@@ -113,7 +113,7 @@ def _finish_epoch(
             runs[member].keep_best(program.evaluated(member))
     ended = set(members) - set(_active_members(runs))
     _save(program, runs, 0, sorted(ended))  # those that no later save reaches
-    console.epoch_done(epoch, [run.metrics for run in runs])
+    console.epoch_done(epoch, [runs[member].metrics for member in members])
 
 
 def _save(

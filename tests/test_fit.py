@@ -264,8 +264,9 @@ def test_a_member_that_stops_early_is_frozen_while_the_group_goes_on(runs, journ
     program, members = Counting(members=3), runs(3)
     program.validation = dict.fromkeys(range(1, 10), 1.0)
     members[0].stopping, members[2].stopping = Patience(1), Patience(3)
-    train(program, members, epochs=5)
+    shown = train(program, members, epochs=5)
     assert [run.epoch for run in members] == [2, 5, 4]
+    assert [len(metrics) for _, metrics in shown.epochs] == [3, 3, 2, 2, 1]
     assert [saved(run) for run in members] == [[10], [25], [20]]
     assert program.done.tolist() == [10, 25, 20]
     assert [run.stopped_early for run in members] == [True, False, True]
