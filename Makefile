@@ -33,7 +33,7 @@ test: setup  ## the tests, except the slow ones; ARGS="-k name" goes to pytest
 test-slow: setup  ## the tests that need minutes, a browser or a data set
 	@$(python) -m pytest -n $(WORKERS) --dist loadfile -m slow $(ARGS) || test $$? -eq 5
 
-# A quarter of an hour for each hundred kills; Ctrl-C prints the table so far.
+# An hour or two on two processors; Ctrl-C prints the table so far.
 torture: setup  ## kills, faults and damage by the hundred; ARGS="sections=kills kills=50 seed=1"
 	@$(python) -m tests.torture $(ARGS)
 

@@ -6,6 +6,7 @@ when anything was not survived, 130 after Ctrl-C, which prints the table of what
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -44,41 +45,40 @@ KEYS: dict[str, tuple[float, str]] = {
 }
 
 
-def sections(bench: Bench, given: dict[str, float]) -> dict[str, Callable[[], Trials]]:
-    """Name to trials."""
-    number = {key: int(value) for key, value in given.items()}
-    return {
-        "malformed": lambda: malformed.section(bench),
-        "hostile": lambda: hostile.section(bench),
-        "damage": lambda: damage.section(bench, number["bytes"], number["seed"]),
-        "faults": lambda: faults.section(bench, given["lock"]),
-        "starts": lambda: starts.section(
-            bench, number["starts"], number["processes"], number["training"], number["own"]
-        ),
-        "points": lambda: points.section(bench, number["every"]),
-        "kills": lambda: kills.section(bench, number["kills"], number["real"], number["seed"]),
-    }
+Given = dict[str, float]
+SECTIONS: dict[str, Callable[[Bench, Given], Trials]] = {
+    "malformed": lambda bench, given: malformed.section(bench),
+    "hostile": lambda bench, given: hostile.section(bench),
+    "damage": lambda bench, given: damage.section(bench, int(given["bytes"]), int(given["seed"])),
+    "faults": lambda bench, given: faults.section(bench, given["lock"]),
+    "starts": lambda bench, given: starts.section(
+        bench, *(int(given[key]) for key in ("starts", "processes", "training", "own"))
+    ),
+    "points": lambda bench, given: points.section(bench, int(given["every"])),
+    "kills": lambda bench, given: kills.section(
+        bench, *(int(given[key]) for key in ("kills", "real", "seed"))
+    ),
+}
 
 
-def run(trials: dict[str, Callable[[], Trials]], table: dict[str, Row]) -> None:
-    """Run all sections into the table."""
-    for name, section in trials.items():
-        began = time.monotonic()
-        try:
-            for promise, tried, problems in section():
-                row = table.setdefault(promise, Row())
-                row.tried += tried
-                row.survived += 0 if problems else tried
-                row.seconds += time.monotonic() - began
-                began = time.monotonic()
-                row.problems += problems
-                for problem in problems:
-                    print(f"NOT SURVIVED  {promise}: {problem}", flush=True)
-        except Exception as error:  # the table says so, and the other sections go on
-            row = table.setdefault(f"section {name}", Row())
-            row.tried += 1
-            row.problems.append(f"{type(error).__name__}: {error}")
-            print(f"NOT SURVIVED  section {name}: {row.problems[-1]}", flush=True)
+def run(name: str, trials: Trials, table: dict[str, Row]) -> None:
+    """Run a section into the table."""
+    began = time.monotonic()
+    try:
+        for promise, tried, problems in trials:
+            row = table.setdefault(promise, Row())
+            row.tried += tried
+            row.survived += 0 if problems else tried
+            row.seconds += time.monotonic() - began
+            began = time.monotonic()
+            row.problems += problems
+            for problem in problems:
+                print(f"NOT SURVIVED  {promise}: {problem}", flush=True)
+    except Exception as error:  # the table says so, and the other sections go on
+        row = table.setdefault(f"section {name}", Row())
+        row.tried += 1
+        row.problems.append(f"{type(error).__name__}: {error}")
+        print(f"NOT SURVIVED  section {name}: {row.problems[-1]}", flush=True)
 
 
 def show(table: dict[str, Row]) -> None:
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m tests.torture",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"settings:\n  sections=A,B  only these; see the table\n{keys}",
+        epilog=f"settings:\n  sections=A,B  only these of {', '.join(SECTIONS)}\n{keys}",
     )
     parser.add_argument("words", nargs="*", metavar="key=value")
     given = {key: default for key, (default, _) in KEYS.items()}
@@ -118,17 +118,20 @@ def main(arguments: list[str] | None = None) -> int:
             allowed = ", ".join(("sections", *KEYS))
             print(f"error: {word}: allowed are {allowed}, with a number", file=sys.stderr)
             return 2
+    wanted = chosen.split(",") if chosen else list(SECTIONS)
+    if not set(wanted) <= set(SECTIONS):
+        print(f"error: sections={chosen}: choose from {', '.join(SECTIONS)}", file=sys.stderr)
+        return 2
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has them ignored
+        signal.signal(number, signal.default_int_handler)
     table: dict[str, Row] = {}
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
     code = 0
     try:
         with Zygote(folder / "zygote") as zygote:
-            trials = sections(Bench(zygote, folder), given)
-            wanted = chosen.split(",") if chosen else list(trials)
-            if not set(wanted) <= set(trials):
-                print(f"error: sections={chosen}: choose from {', '.join(trials)}", file=sys.stderr)
-                return 2
-            run({name: trials[name] for name in wanted}, table)
+            bench = Bench(zygote, folder)
+            for name in wanted:
+                run(name, SECTIONS[name](bench, given), table)
     except KeyboardInterrupt:
         code = 130
     finally:

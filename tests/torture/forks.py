@@ -1,5 +1,6 @@
 """The tester's handle on a zygote: runs commands in forks, and kills them."""
 
+import contextlib
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ class Zygote:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._count = 0
+        self._outputs: dict[int, Path] = {}  # of the commands that were not waited for
 
     def __enter__(self) -> Self:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "CRASH"))}
@@ -53,7 +55,9 @@ class Zygote:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._process.stdin is not None
+        for pid in self._outputs:  # it was interrupted: the zygote waits for one of them
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         try:
             self._process.communicate('{"end": true}\n', timeout=20)
         except (OSError, subprocess.TimeoutExpired):
@@ -97,7 +101,7 @@ class Zygote:
             "at": at,
         }
         pid = int(self._ask(spawn=order)["pid"])
-        self._outputs = {**getattr(self, "_outputs", {}), pid: Path(str(order["output"]))}
+        self._outputs[pid] = Path(str(order["output"]))
         return pid
 
     def wait(self, pid: int) -> Ended:

@@ -14,7 +14,6 @@ from tests.torture.zygote import passings
 from tests.tracking.runs import Rows
 
 SWEEP = ("-m", *TINY, "epochs=1", "tracking.artifacts=light", "seed=1,2")
-SPECIAL = ("checkpoint.damaged", "checkpoint.replaced")  # not passed when nothing is damaged
 
 
 @dataclass(frozen=True)
