@@ -14,7 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from src import strategy
 from src.errors import UserError
+from src.strategy import StrategyConfig
 from src.targets import validation_message
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -199,6 +201,7 @@ class Config(BaseModel):
     schedule: Group
     loss: LossConfig
     step: StepConfig
+    strategy: StrategyConfig
     tracking: TrackingConfig
     ema: EmaConfig
     checkpoint: CheckpointConfig
@@ -245,6 +248,7 @@ def _check_between_keys(config: Config) -> None:
         raise UserError("jit=true: an eager run isn't compiled; leave out jit=true or eager=true")
     if config.resume is True:
         raise UserError("resume=true: allowed are false, auto, a run id or a run's folder")
+    strategy.check(config)
     known = ["loss", *config.metrics]
     check_monitored(config, known, open_ended=config.step.target != STANDARD_STEP)
     if len(set(known)) < len(known):

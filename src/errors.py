@@ -24,3 +24,7 @@ class CannotFuse(Exception):
     def __init__(self, reason: str, members: int = 1) -> None:
         super().__init__(reason)
         self.members = members
+
+
+class WorkerLost(Exception):
+    """Another process that trains this run is gone; the message says which and why."""

@@ -1,5 +1,6 @@
 """Run the job that Hydra composed, on its own or as a child of a sweep, to its exit code."""
 
+import contextlib
 import math
 import os
 import sys
@@ -13,11 +14,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src import naming, report, startup, storage
-from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
+from src import following, naming, report, startup, storage
+from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkerLost
 from src.interruption import Interrupted
 from src.job import Job, load_data, prepare, record_failure
 from src.tracking.shipping import ShipperProcess
+from src.workers.chief import Workers
 
 if TYPE_CHECKING:
     from src.run import Run
@@ -38,7 +40,12 @@ def run(composed: DictConfig) -> float | None:
         folder = Path(hydra_config.runtime.output_dir)
         return _run_child(composed, overrides, folder.parent, int(hydra_config.job.num))
     try:
-        return _run_solo(prepare(composed, overrides))
+        place = following.place(composed)
+        if place is not None and not place.is_chief:
+            following.follow(composed, overrides, place)
+        job = prepare(composed, overrides)
+        with contextlib.nullcontext() if place is None else Workers(place, job.config) as workers:
+            return _run_solo(job, workers)
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -50,14 +57,17 @@ def run(composed: DictConfig) -> float | None:
             raise
         print(f"error: {full}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
+    except WorkerLost as error:
+        print(f"error: {error}; all workers go on with resume=auto", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
 
 
-def _run_solo(job: Job) -> float | None:
+def _run_solo(job: Job, workers: Workers | None) -> float | None:
     shipper = _start_shipper(job)
     wait_seconds, goes_on_for, exit_code = job.config.tracking.wait_seconds, 0.0, 0
     delivery = None
     try:
-        finished = _train(job, shipper)
+        finished = _train(job, shipper, workers)
     except Interrupted as interrupted:
         finished, exit_code = interrupted.runs[0], interrupted.exit_code
         wait_seconds, goes_on_for = min(wait_seconds, INTERRUPTED_WAIT_SECONDS), wait_seconds
@@ -84,7 +94,7 @@ def _run_child(
         job = prepare(composed, overrides, sweep_folder, number)
         if job.resumed is not None:
             naming.point_to(job.resumed, folder)
-        finished = _train(job, None)
+        finished = _train(job, None, None)
     except Interrupted as interrupted:
         sys.exit(interrupted.exit_code)
     except Exception as error:  # whatever it is, the other jobs go on
@@ -101,12 +111,14 @@ def _run_child(
     return finished.score
 
 
-def _train(job: Job, shipper: ShipperProcess | None) -> "Run":
+def _train(job: Job, shipper: ShipperProcess | None, workers: Workers | None) -> "Run":
     """Load, build, train and close one job."""
     dataset, factors = load_data(job.config)
     if shipper is not None:
         shipper.prepare()
-    startup.import_tensorflow()
+    if workers is not None:
+        workers.gather(dataset.digest)
+    startup.import_tensorflow(lambda: following.set_up(job.config))
     from src import training  # needs TensorFlow
 
-    return training.train([job], dataset, factors[:, None], shipper)[0]
+    return training.train([job], dataset, factors[:, None], shipper, workers=workers)[0]

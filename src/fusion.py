@@ -51,7 +51,9 @@ def group(jobs: Sequence[Job], max_members: int) -> list[Group]:
     groups: list[Group] = []
     taken: set[Path] = set()
     for each in jobs:
-        if each.config.eager:
+        if each.config.strategy.kind != "none":
+            groups.append(Group([each], "its strategy divides a run, where fusing joins some"))
+        elif each.config.eager:
             groups.append(Group([each], "eager=true runs without a program"))
         elif each.resumed in taken:
             groups.append(Group([each], f"another job goes on with {each.resumed}"))

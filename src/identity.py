@@ -15,6 +15,8 @@ FREE = (
     "objective",
     "tracking.",
     "checkpoint.",
+    "strategy.wait_seconds",
+    "strategy.timeout_seconds",
 )
 # Keys whose values the program holds as tensors, or that only the loop follows, for each of its
 # runs: runs that differ in them alone may share a program.

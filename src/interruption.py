@@ -36,6 +36,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._came = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
@@ -53,7 +54,12 @@ class Interruption:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def request(self, number: int) -> None:
+        """Do what the first signal does, because it reached another process of this run."""
+        self.signal = self.signal or number
+
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        if self._came:
             os._exit(128 + number)
-        self.signal = number
+        self._came = True
+        self.request(number)

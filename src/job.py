@@ -10,7 +10,7 @@ import numpy as np
 from hydra import compose
 from omegaconf import DictConfig
 
-from src import naming, preflight, provenance, resume
+from src import naming, preflight, provenance, resume, strategy
 from src.config import Config, flatten, validate
 from src.console import warn
 from src.data import inputs
@@ -64,6 +64,8 @@ def prepare(
 ) -> Job:
     """Check the configuration, and exchange it for that of the run to resume where one is named."""
     config = validate(composed)
+    if sweep_folder is not None:
+        strategy.check_sweep(config)
     outputs = preflight.check_outputs(config.outputs)
     resumed = resume.find(config, outputs)
     if resumed is not None and config.resume != "auto":

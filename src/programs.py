@@ -19,6 +19,7 @@ from src.engine import state
 from src.engine.program import Program
 from src.engine.state import State
 from src.identity import TENSORS, fingerprint
+from src.workers.chief import Workers
 
 KEPT = (
     8  # a sweep over two keys meets each program again after as many others as one key has values
@@ -35,7 +36,12 @@ _kept: OrderedDict[tuple[object, ...], _Entry] = OrderedDict()
 
 
 def compiled(
-    configs: Sequence[Config], dataset: Dataset, *, keep: bool = False, force: bool = False
+    configs: Sequence[Config],
+    dataset: Dataset,
+    *,
+    keep: bool = False,
+    force: bool = False,
+    workers: Workers | None = None,
 ) -> Program:
     """The program of one run, or the one that several share, each in its initial state.
 
@@ -44,6 +50,7 @@ def compiled(
         dataset: what they train on.
         keep: keep the program for later jobs, and take one that is kept.
         force: fuse members even where one by one would be faster.
+        workers: the other processes that train it, where this one leads some.
 
     Raises:
         UserError: a part of the configuration can't be built.
@@ -55,7 +62,7 @@ def compiled(
     values = attributes.tensor_values(configs, keys)
     entry = _kept.get(key) if keep else None
     if entry is None:
-        entry = _compile(configs, dataset, values, force=force)
+        entry = _compile(configs, dataset, values, force=force, workers=workers)
         if keep:
             _kept[key] = entry
             while len(_kept) > KEPT:
@@ -77,13 +84,25 @@ def _drawn(config: Config, dataset: Dataset, seed: int, like: State) -> State:
 
 
 def _compile(
-    configs: Sequence[Config], dataset: Dataset, values: Mapping[str, np.ndarray], *, force: bool
+    configs: Sequence[Config],
+    dataset: Dataset,
+    values: Mapping[str, np.ndarray],
+    *,
+    force: bool,
+    workers: Workers | None,
 ) -> _Entry:
     config = configs[0]
     batches = (dataset.train, config.data.batch_size, config.data.evaluation_batch_size)
     step = build(config, dataset, config.seed)
     initial = {config.seed: state.snapshot(step)}
     changes = augmentation(config, dataset)
+    if config.strategy.kind != "none":
+        from src.engine import strategies  # one device has no use for it
+
+        made = strategies.program(
+            step, batches, config.strategy, dataset, workers, augmentation=changes
+        )
+        return _Entry(made, initial)
     if len(configs) == 1:
         options: dict[str, Any] = {"jit": config.jit, "eager": config.eager}
         return _Entry(Program(step, *batches, augmentation=changes, **options), initial)

@@ -10,6 +10,7 @@ from src.data.inputs import Inputs
 from src.engine.program import Program
 from src.errors import UserError
 from src.recorded import Recorded, Weights
+from src.strategy import ONE_DEVICE
 
 
 def program(run: Recorded, config: Config, dataset: Dataset, which: str) -> tuple[Program, Weights]:
@@ -20,7 +21,9 @@ def program(run: Recorded, config: Config, dataset: Dataset, which: str) -> tupl
     """
     weights = run.weights(which)
     # Nothing is trained, so XLA would compile for nothing; evaluations are graphs anyway.
-    made = programs.compiled([config.model_copy(update={"jit": False})], dataset)
+    made = programs.compiled(
+        [config.model_copy(update={"jit": False, "strategy": ONE_DEVICE})], dataset
+    )
     try:
         owner = "" if which == "last" else "model/"
         if missing := made.snapshot(0, owner).keys() - weights.state.keys():

@@ -4,13 +4,20 @@ import gc
 import os
 import sys
 import tempfile
+from collections.abc import Callable
+
+from src.errors import UserError
 
 
-def import_tensorflow() -> None:
+def import_tensorflow(set_up: Callable[[], None] | None = None) -> None:
     """Import TensorFlow (about 3 s) and fix what would make two runs of a command differ.
 
     TensorFlow writes lines about drivers and CPU features to the process' error stream before its
     logging can be set; they are held back, and shown when the import fails.
+
+    Args:
+        set_up: called between the import and the start of TensorFlow's runtime, such as to set up
+            devices; not where TensorFlow is imported already.
     """
     if "tensorflow" in sys.modules:
         return
@@ -24,7 +31,11 @@ def import_tensorflow() -> None:
             import keras
             import tensorflow as tf
 
+            if set_up is not None:
+                set_up()
             tf.config.list_logical_devices()  # starts the runtime, which logs too
+        except UserError:
+            raise
         except BaseException:
             held_back.seek(0)
             os.write(kept, held_back.read())

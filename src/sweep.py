@@ -16,7 +16,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from src import crash_points, naming, preflight, provenance, ranking, report, resume, storage
+from src import (
+    crash_points,
+    naming,
+    preflight,
+    provenance,
+    ranking,
+    report,
+    resume,
+    storage,
+    strategy,
+)
 from src.config import Config, flatten, validate
 from src.console import warn
 from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
@@ -64,6 +74,7 @@ class Sweep:
         overrides = [str(override) for override in config.hydra.overrides.task]
         composed = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         self.config: Config = validate(composed)
+        strategy.check_sweep(self.config)
         self.outputs = preflight.check_outputs(self.config.outputs)
         self.keys = _swept_keys(config, overrides)
         identifier = naming.new_id()

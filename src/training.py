@@ -28,6 +28,7 @@ from src.resume import CONFIG_FILE
 from src.run import Run
 from src.tracking.shipping import ShipperProcess
 from src.tracking.tracker import SUMMARY
+from src.workers.chief import Workers
 
 MODEL_SUMMARY = "model_summary.txt"
 
@@ -39,6 +40,7 @@ def train(
     shipper: ShipperProcess | None,
     *,
     force: bool = False,
+    workers: Workers | None = None,
 ) -> list[Run]:
     """Train a job, or the members of a fused sweep side by side; returns their ended runs.
 
@@ -48,16 +50,22 @@ def train(
         factors: of the learning rate, `(updates, members)`.
         shipper: told of the runs' folders, where this process has one.
         force: fuse members even where one by one would be faster.
+        workers: the other processes that train this job, where it has some.
 
     Raises:
         UserError: a part of the configuration can't be built, before a folder is claimed.
         CannotFuse: the members can't share a program, before a folder is claimed.
         Interrupted: after the checkpoints were written and the records closed as KILLED.
         OSError: the disk is full before the first update; later that ends the runs as FAILED.
+        WorkerLost: after the records were closed as FAILED.
     """
     config = jobs[0].config
     program = programs.compiled(
-        [job.config for job in jobs], dataset, keep=jobs[0].sweep is not None, force=force
+        [job.config for job in jobs],
+        dataset,
+        keep=jobs[0].sweep is not None,
+        force=force,
+        workers=workers,
     )
     around = surroundings.present(program.compilation.jit, program.members)
     checkpoints = [restore(job, program, member) for member, job in enumerate(jobs)]
@@ -74,6 +82,8 @@ def train(
     summary = model_summary(program.step.model)
     runs: list[Run] = []
     with Interruption() as interruption:
+        if workers is not None:
+            workers.on_signal = interruption.request
         try:
             for job, checkpoint in zip(jobs, checkpoints, strict=True):
                 runs.append(start(job, dataset, tags, summary, checkpoint))

@@ -21,6 +21,14 @@ def test_the_first_signal_is_remembered_and_the_handlers_are_put_back(number):
     assert signal.getsignal(number) is before
 
 
+def test_what_another_process_was_told_counts_as_a_first_signal_of_its_own():
+    with Interruption() as interruption:
+        interruption.request(signal.SIGTERM)
+        assert interruption.signal == signal.SIGTERM
+        os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C reaches all processes of a terminal
+        assert interruption.signal == signal.SIGTERM
+
+
 def test_handlers_are_put_back_after_an_error():
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(RuntimeError, match="inside"), Interruption():

@@ -23,6 +23,7 @@ GROUPS = (
     "loss",
     "task",
     "step",
+    "strategy",
     "tracking",
     "experiment",
     "debug",

@@ -18,7 +18,7 @@ LAYERS = [
     {"train", "sync", "gradients", "benchmark", "evaluate", "predict", "export", "doctor"}
     | {"torture", "hydra_plugins"},
     {"benchmarks", "tape", "checkup", "measures"},
-    {"execution", "job", "training", "fusion", "sweep", "restored"},
+    {"execution", "following", "job", "training", "fusion", "sweep", "restored"},
     {"fit", "build", "closing", "programs"},
     {"recorded"},
     {"report", "resume", "naming", "preflight", "interruption", "attributes", "own_target"},
@@ -26,10 +26,10 @@ LAYERS = [
     {"run"},
     {"engine"},
     {"steps", "models", "losses", "metrics", "optimizers", "augmentations"},
-    {"data", "schedules", "tracking"},
+    {"data", "schedules", "tracking", "workers"},
     {"identity"},
     {"config"},
-    {"targets", "arguments"},
+    {"targets", "arguments", "strategy"},
     {"errors", "ranking", "patience", "provenance", "console", "startup", "composition", "storage"},
     {"crash_points"},
 ]
@@ -172,8 +172,11 @@ def test_mlflow_is_imported_by_the_shippers_side_and_by_measurements_alone():
 
 
 LIGHT = [
-    *(name for name in FILES if room(name) in ("data", "schedules")),
-    *(f"src.{name}" for name in ("config", "targets", "errors", "identity", "naming", "ranking")),
+    *(name for name in FILES if room(name) in ("data", "schedules", "workers")),
+    *(
+        f"src.{name}"
+        for name in ("config", "strategy", "targets", "errors", "identity", "naming", "ranking")
+    ),
     *(
         f"src.{name}"
         for name in (
