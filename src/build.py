@@ -95,7 +95,10 @@ def _optimizer(config: Config, model: keras.Model) -> Any:
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise UserError(f"optimizer._target_={config.optimizer.target}: it is no Keras optimizer")
     use_plain_assignments(optimizer)
-    optimizer.build(model.trainable_variables)
+    try:
+        optimizer.build(model.trainable_variables)
+    except (TypeError, ValueError) as error:  # of an argument that the constructor let pass
+        raise UserError(f"optimizer: {str(error).strip().splitlines()[0]}") from error
     # An average follows the weights, so it is inside what decides whether they change.
     if config.ema.decay is not None:
         optimizer = Averaging(optimizer, model, config.ema.decay)

@@ -4,8 +4,8 @@ Types and limits stand here, defaults stand in conf/ alone. Imports neither Tens
 so that a mistake is answered in well under a second.
 """
 
-import math
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,6 +34,7 @@ REPLACED = {
 }
 # Arguments of every Keras optimizer, of which one may be set.
 CLIPPING = ("clipvalue", "clipnorm", "global_clipnorm")
+NUMBERS = ("weight_decay", *CLIPPING)
 
 
 def check_pattern(key: str, pattern: str | None) -> None:
@@ -85,13 +86,13 @@ class OptimizerConfig(Group):
         for key, instead in REPLACED.items():
             if given.get(key):
                 raise ValueError(f"{key}={given[key]}: give {instead} in its place")
-        for key in ("weight_decay", *CLIPPING):
+        for key in NUMBERS:
             value = given.get(key)
             if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{key}={value}: input should be a number or null")
-            if not math.isfinite(value) or value < 0:
+            if not 0 <= value <= sys.float_info.max:
                 raise ValueError(f"{key}={value}: input should be finite and not negative")
             if value == 0 and key in CLIPPING:  # Keras would not clip at all
                 raise ValueError(f"{key}={value}: input should be greater than 0, or null")
@@ -104,7 +105,7 @@ class OptimizerConfig(Group):
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments of the optimizer, the base learning rate among them."""
         given = {
-            key: value
+            key: float(value) if key in NUMBERS and value is not None else value
             for key, value in super().arguments.items()
             if value is not None or key not in CLIPPING  # which an own optimizer may not know
         }

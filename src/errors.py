@@ -4,6 +4,7 @@ EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_TERMINATED = 143  # 128 + SIGTERM
+LONGEST = 600  # characters of a message to a user
 
 
 class UserError(Exception):
@@ -11,7 +12,15 @@ class UserError(Exception):
 
     The message is one short text that names the key or the file, says what is allowed and how to
     mend it. Entries print it without a traceback and exit with `EXIT_USER_ERROR`.
+
+    Whatever value or name it quotes, it is one line and no longer than `LONGEST` characters.
     """
+
+    def __init__(self, text: str) -> None:
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        if len(shown) > LONGEST:  # the key stands first, the mend last
+            shown = f"{shown[: LONGEST // 2]} ... {shown[-LONGEST // 2 + 5 :]}"
+        super().__init__(shown)
 
 
 class CannotFuse(Exception):

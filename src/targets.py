@@ -113,7 +113,7 @@ def suggest(name: str, candidates: Iterable[str]) -> str:
 def validation_message(error: ValidationError, prefix: str = "") -> str:
     """The first complaint of a pydantic error as one line that opens with the key."""
     first = error.errors(include_url=False)[0]
-    location = ".".join(str(part) for part in first["loc"] if not _is_type_tag(part))
+    location = ".".join(str(part) or "''" for part in first["loc"] if not _is_type_tag(part))
     name = ".".join(part for part in (prefix, location) if part)
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error" and message.partition("=")[0].isidentifier():
@@ -149,7 +149,7 @@ def _adapter(function: Callable[..., Any], name: str) -> TypeAdapter[Any] | None
     """What checks the argument `name`; None where any value is right."""
     annotation = _hints(function).get(name, inspect.Parameter.empty)
     if annotation is inspect.Parameter.empty and name in _parameters(function):
-        annotation = _from_default(_parameters(function)[name].default)
+        annotation = _from_default(_parameters(function)[name].default, function)
     if annotation in (inspect.Parameter.empty, Any):
         return None
     try:
@@ -158,11 +158,13 @@ def _adapter(function: Callable[..., Any], name: str) -> TypeAdapter[Any] | None
         return TypeAdapter(annotation)
 
 
-def _from_default(default: Any) -> Any:
+def _from_default(default: Any, function: Callable[..., Any]) -> Any:
     """What an unannotated argument may be, judged by its default: `momentum=0.0` takes a number."""
     if isinstance(default, bool):
         return bool
-    if isinstance(default, (int, float)):
+    if isinstance(default, int) and function.__module__.startswith("keras."):
+        return int  # of steps, say; elsewhere `rate=1` may well be meant to take 0.5
+    if isinstance(default, int | float):
         return float | int | None
     return inspect.Parameter.empty
 

@@ -17,7 +17,7 @@ from src.data.dataset import Split
 from src.engine import compilation, state
 from src.engine.batches import over_batches, over_updates
 from src.optimizers import accumulation, averaging
-from src.steps.step import Step
+from src.steps.step import Step, one_number
 
 # The losses of a call are held in a buffer of at most this length: XLA needs a fixed one.
 CAPACITY = 4096
@@ -284,7 +284,7 @@ class Program:
         self.step.optimizer.learning_rate.assign(rate)
         x = self._augmentation(tf.gather(self._x, rows), tf.gather(numbers, rows))
         loss = self._train_step(x, tf.gather(self._y, rows))
-        return tf.stack([tf.cast(loss, tf.float32), *self.step.take_reports()])
+        return tf.stack([one_number(loss), *self.step.take_reports()])
 
     def _evaluate_batch(self, x: tf.Tensor, y: tf.Tensor) -> None:
         with averaging.averaged(self.step.optimizer):

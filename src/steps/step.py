@@ -161,3 +161,17 @@ class Step:
     def minimised(self, loss: tf.Tensor) -> tf.Tensor:
         """Name the loss whose gradient is applied, where it isn't the one that `train` returns."""
         return loss
+
+
+def one_number(loss: tf.Tensor) -> tf.Tensor:
+    """The loss of a batch, float32 ().
+
+    Raises:
+        UserError: it is an array, such as one loss for each row.
+    """
+    if loss.shape.rank:
+        raise UserError(
+            f"step: the loss has shape {tuple(loss.shape)} and is not one number a batch; "
+            "loss.reduction=sum_over_batch_size makes it one"
+        )
+    return tf.cast(loss, tf.float32)
