@@ -36,6 +36,9 @@ def convert(y: np.ndarray, kind: LabelKind, result: LabelKind, num_classes: int)
 
     Returns:
         int32 (rows,) for integer labels, else float32 (rows, num_classes).
+
+    Raises:
+        UserError: a value exceeds float32.
     """
     if kind == "integer" and result == "one_hot":
         one_hot = np.zeros((len(y), num_classes), np.float32)
@@ -45,4 +48,11 @@ def convert(y: np.ndarray, kind: LabelKind, result: LabelKind, num_classes: int)
         return y.argmax(axis=1).astype(np.int32)
     if kind == "integer":
         return y.astype(np.int32)
-    return y.reshape(len(y), -1).astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = y.reshape(len(y), -1).astype(np.float32)
+    if not np.isfinite(values).all():
+        raise UserError(
+            f"data: y holds values that float32 can't ({np.abs(y).max():g}; the limit is 3.4e38); "
+            "scale them down"
+        )
+    return values
