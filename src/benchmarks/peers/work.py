@@ -39,11 +39,13 @@ class Work:
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """The rows: x float32 (rows, *input_shape); y int32 (rows,) or float32 (rows, classes)."""
-        return np.load(self.folder / "x.npy"), np.load(self.folder / "y.npy")
+        return np.load(self.folder / "x.npy", allow_pickle=False), np.load(
+            self.folder / "y.npy", allow_pickle=False
+        )
 
     def initial_weights(self) -> list[np.ndarray]:
         """The model's weights before training, in Keras' order."""
-        with np.load(self.folder / "weights.npz") as stored:
+        with np.load(self.folder / "weights.npz", allow_pickle=False) as stored:
             return [stored[name] for name in stored.files]
 
 

@@ -30,7 +30,7 @@ def read(source: Path) -> dict[str, np.ndarray]:
             arrays[f"x_{split}"] = np.frombuffer(pixels, np.uint8, offset=16)
             arrays[f"x_{split}"] = arrays[f"x_{split}"].reshape(-1, 28, 28, 1)
     else:
-        arrays = dict(np.load(source))
+        arrays = dict(np.load(source, allow_pickle=False))
     return {k: v.astype("float32") / 255 if k[0] == "x" else v for k, v in arrays.items()}
 
 

@@ -24,7 +24,8 @@ def main() -> None:
     jobs_file, folder = Path(sys.argv[1]), Path(sys.argv[2])
     request = json.loads(jobs_file.read_text(encoding="utf-8"))
     names = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
-    x, y, x_val, y_val, x_test, y_test = (np.load(jobs_file.parent / f"{n}.npy") for n in names)
+    paths = (jobs_file.parent / f"{name}.npy" for name in names)
+    x, y, x_val, y_val, x_test, y_test = (np.load(path, allow_pickle=False) for path in paths)
     open_store(folder)
     mlflow.keras.autolog(log_models=False)
     losses = []
