@@ -37,11 +37,13 @@ class Batch:
         values: list[tuple[str, float, int, int]] = []
         if kind == "metrics":
             step = line["step"]
-            values = [(limits.key(k), float(v), time, step) for k, v in line["values"].items()]
+            values = [
+                (limits.metric_key(k), float(v), time, step) for k, v in line["values"].items()
+            ]
         else:
             first = line["first"]
             for name, text in line["values"].items():
-                key = limits.key(name)
+                key = limits.metric_key(name)
                 array = journal.decode_array(text).tolist()
                 values += [(key, v, time, first + i) for i, v in enumerate(array)]
         room = self.largest - len(self.metrics) - len(self.tags)

@@ -40,6 +40,15 @@ def key(name: str) -> str:
     return result
 
 
+def metric_key(name: str) -> str:
+    """As `key`, but two names that differ keep apart: their values would be taken for one curve."""
+    short = key(name)
+    if short == name:
+        return name
+    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{short[: MAX_KEY - 9].rstrip('/')}_{mark}"
+
+
 def fit(
     values: dict[str, Any], max_value: int, file_name: str, taken: Iterable[str] = ()
 ) -> tuple[dict[str, str], Changed]:
