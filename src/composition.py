@@ -11,6 +11,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 
 
+def overrides_of(hydra: DictConfig) -> list[str]:
+    """The overrides of the command, as they were given: `${...}` in them is not for here."""
+    given = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    assert isinstance(given, list)
+    return [str(override) for override in given]
+
+
 class SweepConfigLoader(ConfigLoaderImpl):
     """Hydra's config loader with a quicker `load_sweep_config`; what it returns is the same.
 

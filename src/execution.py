@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src import following, naming, report, startup, storage
+from src.composition import overrides_of
 from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkerLost
 from src.interruption import Interrupted
 from src.job import Job, load_data, prepare, record_failure
@@ -35,7 +36,7 @@ def run(composed: DictConfig) -> float | None:
     it ends the process with its exit code.
     """
     hydra_config = HydraConfig.get()
-    overrides = [str(override) for override in hydra_config.overrides.task]
+    overrides = overrides_of(hydra_config)
     if hydra_config.mode == RunMode.MULTIRUN:
         folder = Path(hydra_config.runtime.output_dir)
         return _run_child(composed, overrides, folder.parent, int(hydra_config.job.num))

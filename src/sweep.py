@@ -27,6 +27,7 @@ from src import (
     storage,
     strategy,
 )
+from src.composition import overrides_of
 from src.config import Config, flatten, validate
 from src.console import warn
 from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
@@ -71,7 +72,7 @@ class Sweep:
     """The parent run while its jobs run."""
 
     def __init__(self, config: DictConfig) -> None:
-        overrides = [str(override) for override in config.hydra.overrides.task]
+        overrides = overrides_of(config.hydra)
         composed = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         self.config: Config = validate(composed)
         strategy.check_sweep(self.config)
