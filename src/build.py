@@ -135,9 +135,10 @@ def _model(config: Config, dataset: Dataset, *, tried: bool) -> keras.Model:
         ) from error
     expected = (1, *dataset.output_shape)
     if tuple(predictions.shape) != expected:
+        hint = "; model=transformer gives some for each position" if len(expected) > 2 else ""
         raise UserError(
             f"model: it gives outputs of shape {tuple(predictions.shape)} for one row of "
-            f"{dataset.name}, which needs {expected}"
+            f"{dataset.name}, which needs {expected}{hint}"
         )
     return model
 
