@@ -52,7 +52,7 @@ REFUSED = [
     ("data=arrays data.path=FILE:empty", ["FILE"]),
     ("data=fashion_mnist data.path=FILE:idx", ["train-images-idx3-ubyte", "truncated or damaged"]),
     ("data=csv", ["data.path", "FILE.csv"]),
-    ("data=csv data.path=FILE:empty data.label=kind", ["FILE", "can't be read as a CSV file"]),
+    ("data=csv data.label=kind data.path=FILE:empty", ["FILE", "can't be read as a CSV file"]),
     ("data=text data.path=no_such.txt", ["data.path=no_such.txt", "no such file"]),
     ("data=text data.normalisation=range", ["data.normalisation=range", "normalisation=none"]),
     ("data=text data.characters=500", ["(1, 64, ", "model=transformer"]),
