@@ -7,14 +7,16 @@ import keras
 import numpy as np
 from keras.src.models.functional import Functional
 
-from src import own_target
+from src import initialisation, own_target
 from src.augmentations.augmentation import Augmentation
 from src.config import Config, Group, check_monitored
+from src.data.balance import class_weights
 from src.data.dataset import Dataset
 from src.engine import freezing
 from src.engine.assignment import use_plain_assignments
 from src.engine.precision import computed_in
 from src.errors import UserError
+from src.losses.class_weighted import ClassWeighted
 from src.metrics.r2_score import R2Score
 from src.optimizers.accumulation import Accumulation
 from src.optimizers.averaging import Averaging
@@ -43,10 +45,11 @@ def build(config: Config, dataset: Dataset, seed: int, *, tried: bool = False) -
     keras.utils.set_random_seed(seed)
     with computed_in(config.precision):
         model = _model(config, dataset, tried=tried)
+    initialisation.give(model, config)
     if config.step.train_only is not None:
         freezing.train_only(model, config.step.train_only)
     optimizer = _optimizer(config, model)
-    loss = _make("loss", config.loss)
+    loss = _loss(config, dataset)
     metrics = {"loss": keras.metrics.Mean(name="loss")}
     metrics |= {name: _metric(name, dataset) for name in config.metrics}
     parts = {"model": model, "optimizer": optimizer, "loss": loss, "metrics": metrics}
@@ -87,6 +90,18 @@ def augmentation(config: Config, dataset: Dataset) -> Augmentation:
 def _make(key: str, group: Group, offered: Mapping[str, object] | None = None) -> Any:
     target = locate(group.target, f"{key}._target_")
     return call(target, own_target.arguments(key, group, target), key=key, offered=offered)
+
+
+def _loss(config: Config, dataset: Dataset) -> Any:
+    loss = _make("loss", config.loss)
+    if config.loss.class_weights is None:
+        return loss
+    if not isinstance(loss, keras.losses.Loss):
+        raise UserError(
+            f"loss.class_weights: {config.loss.target} makes no keras.losses.Loss, so the rows' "
+            "losses are unknown; leave it out"
+        )
+    return ClassWeighted(loss, class_weights(config.loss.class_weights, dataset))
 
 
 def _optimizer(config: Config, model: keras.Model) -> Any:

@@ -127,6 +127,17 @@ class StepConfig(Group):
 class LossConfig(Group):
     """A loss. What Keras' own losses don't check of their arguments is checked here."""
 
+    class_weights: Literal["balanced"] | list[float] | None
+
+    @model_validator(mode="after")
+    def _weights_are_weights(self) -> "LossConfig":
+        given = self.class_weights
+        if isinstance(given, list) and not all(0 <= each < math.inf for each in given):
+            raise ValueError(f"class_weights={given}: each should be finite and not negative")
+        if isinstance(given, list) and not any(given):
+            raise ValueError(f"class_weights={given}: one at least should be greater than 0")
+        return self
+
     @model_validator(mode="after")
     def _smoothing_is_a_share(self) -> "LossConfig":
         value = (self.model_extra or {}).get("label_smoothing")
@@ -213,6 +224,9 @@ class Config(BaseModel):
     outputs: Annotated[str, Field(min_length=1)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     epochs: Annotated[int, Field(gt=0)]
+    init_from: Annotated[str, Field(min_length=1)] | None
+    init_skip: Annotated[str, Field(min_length=1)] | None
+    init_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     accumulate: Annotated[int, Field(ge=1)]
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     jit: Literal["auto"] | bool
@@ -247,6 +261,13 @@ def validate(composed: DictConfig) -> Config:
 def _check_between_keys(config: Config) -> None:
     if config.eager and config.jit is True:
         raise UserError("jit=true: an eager run isn't compiled; leave out jit=true or eager=true")
+    for key in ("init_skip", "init_digest"):
+        if config.init_from is None and getattr(config, key) is not None:
+            raise UserError(f"{key}={getattr(config, key)}: it belongs to init_from=RUN_ID")
+    try:
+        check_pattern("init_skip", config.init_skip)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     if config.resume is True:
         raise UserError("resume=true: allowed are false, auto, a run id or a run's folder")
     strategy.check(config)

@@ -6,6 +6,7 @@ import json
 from src.config import Config, flatten
 
 # Keys that say how a run is recorded or how it is named, not what it computes.
+# Where weights come from decides nothing: their digest does.
 FREE = (
     "resume",
     "outputs",
@@ -17,10 +18,19 @@ FREE = (
     "checkpoint.",
     "strategy.wait_seconds",
     "strategy.timeout_seconds",
+    "init_from",
 )
 # Keys whose values the program holds as tensors, or that only the loop follows, for each of its
 # runs: runs that differ in them alone may share a program.
-TENSORS = ("seed", "optimizer.learning_rate", "schedule.", "early_stopping.", "plateau.")
+TENSORS = (
+    "seed",
+    "init_digest",
+    "init_skip",
+    "optimizer.learning_rate",
+    "schedule.",
+    "early_stopping.",
+    "plateau.",
+)
 
 
 def fingerprint(config: Config, without: tuple[str, ...] = ()) -> str:

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from src.config import Config
+from src.data.balance import class_weights
 from src.data.dataset import Dataset
 from src.errors import UserError
 
@@ -38,6 +39,8 @@ def check_labels(config: Config, dataset: Dataset) -> None:
             f"loss: {loss} compares numbers, {name} has integer class labels; "
             "add data.labels=one_hot or use loss=sparse_categorical_crossentropy"
         )
+    if config.loss.class_weights is not None:
+        class_weights(config.loss.class_weights, dataset)
     for metric in config.metrics:
         check_metric(metric, labels)
     if "accuracy" in config.metrics and labels == "real":

@@ -25,11 +25,13 @@ KEPT = (
     8  # a sweep over two keys meets each program again after as many others as one key has values
 )
 
+Start = tuple[int, str | None, str | None]
+
 
 @dataclass
 class _Entry:
     program: Program
-    initial: dict[int, State] = field(default_factory=dict)  # by seed
+    initial: dict[Start, State] = field(default_factory=dict)
 
 
 _kept: OrderedDict[tuple[object, ...], _Entry] = OrderedDict()
@@ -70,17 +72,25 @@ def compiled(
     else:
         _kept.move_to_end(key)
     known = next(iter(entry.initial.values()))
-    for seed in {each.seed for each in configs} - entry.initial.keys():
-        entry.initial[seed] = _drawn(config, dataset, seed, like=known)
-    entry.program.load([entry.initial[each.seed] for each in configs], values)
+    for each in configs:
+        if _start(each) not in entry.initial:
+            entry.initial[_start(each)] = _drawn(each, dataset, like=known)
+    entry.program.load([entry.initial[_start(each)] for each in configs], values)
     return entry.program
 
 
-def _drawn(config: Config, dataset: Dataset, seed: int, like: State) -> State:
-    """The initial state of a further seed."""
-    quick = state.snapshot(build(config, dataset, seed, tried=True))
+def _start(config: Config) -> Start:
+    """What decides the initial state of the members of a program."""
+    return config.seed, config.init_digest, config.init_skip
+
+
+def _drawn(config: Config, dataset: Dataset, like: State) -> State:
+    """The initial state of a further start."""
+    quick = state.snapshot(build(config, dataset, config.seed, tried=True))
     # A model's own build() may leave variables to its first call.
-    return quick if quick.keys() == like.keys() else state.snapshot(build(config, dataset, seed))
+    if quick.keys() == like.keys():
+        return quick
+    return state.snapshot(build(config, dataset, config.seed))
 
 
 def _compile(
@@ -94,7 +104,7 @@ def _compile(
     config = configs[0]
     batches = (dataset.train, config.data.batch_size, config.data.evaluation_batch_size)
     step = build(config, dataset, config.seed)
-    initial = {config.seed: state.snapshot(step)}
+    initial = {_start(config): state.snapshot(step)}
     changes = augmentation(config, dataset)
     if config.strategy.kind != "none":
         from src.engine import strategies  # one device has no use for it
@@ -110,7 +120,7 @@ def _compile(
 
     program = fused.FusedProgram(
         step,
-        [initial[config.seed]] * len(configs),
+        [initial[_start(config)]] * len(configs),
         *batches,
         augmentation=changes,
         jit=config.jit,

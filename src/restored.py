@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from src import programs
+from src import initialisation, programs
 from src.config import Config
 from src.data.dataset import Dataset, Split
 from src.data.inputs import Inputs
@@ -21,9 +21,8 @@ def program(run: Recorded, config: Config, dataset: Dataset, which: str) -> tupl
     """
     weights = run.weights(which)
     # Nothing is trained, so XLA would compile for nothing; evaluations are graphs anyway.
-    made = programs.compiled(
-        [config.model_copy(update={"jit": False, "strategy": ONE_DEVICE})], dataset
-    )
+    changed = {"jit": False, "strategy": ONE_DEVICE, **initialisation.FORGOTTEN}
+    made = programs.compiled([config.model_copy(update=changed)], dataset)
     try:
         owner = "" if which == "last" else "model/"
         if missing := made.snapshot(0, owner).keys() - weights.state.keys():

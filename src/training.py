@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src import closing, console, programs, storage
+from src import closing, console, initialisation, programs, storage
 from src.build import model_summary, parameter_count
 from src.config import Config
 from src.console import warn
@@ -60,15 +60,17 @@ def train(
         WorkerLost: after the records were closed as FAILED.
     """
     config = jobs[0].config
+    checkpoints = [newest(job) for job in jobs]
+    starts = [
+        job.config if checkpoint is None else job.config.model_copy(update=initialisation.FORGOTTEN)
+        for job, checkpoint in zip(jobs, checkpoints, strict=True)
+    ]
     program = programs.compiled(
-        [job.config for job in jobs],
-        dataset,
-        keep=jobs[0].sweep is not None,
-        force=force,
-        workers=workers,
+        starts, dataset, keep=jobs[0].sweep is not None, force=force, workers=workers
     )
     around = surroundings.present(program.compilation.jit, program.members)
-    checkpoints = [restore(job, program, member) for member, job in enumerate(jobs)]
+    for member, checkpoint in enumerate(checkpoints):
+        restore(program, member, checkpoint)
     moved = _moved(checkpoints, around)
     tags = {
         "jit": str(program.compilation.jit).lower(),
@@ -164,17 +166,21 @@ def checkpoints_of(folder: Path, config: Config) -> Checkpoints:
     return Checkpoints(folder / CHECKPOINTS, config.checkpoint.keep)
 
 
-def restore(job: Job, program: Program, member: int) -> Checkpoint | None:
-    """Give a member the newest valid checkpoint of the run that goes on, if there is one.
+def newest(job: Job) -> Checkpoint | None:
+    """The newest valid checkpoint of the run that goes on, if there is one."""
+    if job.resumed is None:
+        return None
+    return checkpoints_of(job.resumed, job.config).newest(warn)
+
+
+def restore(program: Program, member: int, checkpoint: Checkpoint | None) -> None:
+    """Give a member the state in a checkpoint.
 
     Raises:
         UserError: the checkpoint is of another model or optimizer.
     """
-    if job.resumed is None:
-        return None
-    checkpoint = checkpoints_of(job.resumed, job.config).newest(warn)
     if checkpoint is None:
-        return None
+        return
     try:
         missing = program.snapshot().keys() - checkpoint.last.keys()
         if missing:
@@ -182,7 +188,6 @@ def restore(job: Job, program: Program, member: int) -> Checkpoint | None:
         program.restore(checkpoint.last, member)
     except ValueError as error:
         raise UserError(f"resume: {checkpoint.folder} is of another model: {error}") from error
-    return checkpoint
 
 
 def _moved(checkpoints: Sequence[Checkpoint | None], around: dict[str, str]) -> str:

@@ -26,7 +26,7 @@ from src.engine import state, suitability, vectorization
 from src.engine.compilation import Choice
 from src.engine.program import Program, Values
 from src.errors import CannotFuse
-from src.optimizers.wrapper import layers
+from src.optimizers.wrapper import innermost
 from src.steps.step import Step
 
 ASSIGNMENTS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
@@ -270,7 +270,7 @@ class FusedProgram(Program):
         for key in self._attributes:
             owner, _, name = key.partition(".")
             part = self.step if owner == "step" else getattr(self.step, owner)
-            places.append((list(layers(part))[-1], name))
+            places.append((innermost(part), name))
         before = [getattr(part, name) for part, name in places]
         try:
             for (part, name), value in zip(places, values, strict=True):

@@ -35,6 +35,11 @@ class LossScaling(Wrapper):
         self._skipped = variable(0, "int32", SKIPPED)
         super().__init__(inner, [self._scale, self._row, self._skipped])
 
+    @property
+    def update_values(self) -> dict[str, keras.Variable]:
+        """What is recorded after each update: the scale, and how many were left out so far."""
+        return {SCALE: self._scale, SKIPPED: self._skipped}
+
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
         """The loss to take gradients of."""
         return loss * tf.cast(self._scale.value, loss.dtype)

@@ -21,6 +21,8 @@ class Wrapper:
         own: the variables that it adds to the state.
     """
 
+    WRAPS = True  # for `innermost`
+
     def __init__(self, inner: Any, own: Variables) -> None:
         self.inner = inner
         self.own = list(own)
@@ -39,6 +41,13 @@ class Wrapper:
         if name == "inner":  # asked for before it is there, as when an object is copied
             raise AttributeError(name)
         return getattr(self.inner, name)
+
+
+def innermost(part: Any) -> Any:
+    """An optimizer or a loss as it was configured, inside what was put around it."""
+    while getattr(type(part), "WRAPS", False):
+        part = part.inner
+    return part
 
 
 def layers(optimizer: Any) -> Iterator[Any]:

@@ -93,6 +93,13 @@ class Step:
             self._apply_and_report(gradients)
         else:
             self.optimizer.apply(gradients, self.model.trainable_variables)
+        for name, variable in self._optimizer_values.items():
+            self.report(name, variable.value)
+
+    @property
+    def _optimizer_values(self) -> dict[str, keras.Variable]:
+        """What the optimizer has to say of each update: the scale of a loss in float16."""
+        return getattr(self.optimizer, "update_values", {})
 
     def _apply_and_report(self, gradients: Sequence[tf.Tensor | None]) -> None:
         variables = self.model.trainable_variables
@@ -111,10 +118,11 @@ class Step:
 
         A step that calls `report` adds its own names to these.
         """
+        own = tuple(self._optimizer_values)
         if not self.log_gradients:
-            return ()
+            return own
         layers = norms.layers(self.model.trainable_variables)
-        return tuple(f"{kind}/{layer}" for kind in NORMS for layer in layers)
+        return (*own, *(f"{kind}/{layer}" for kind in NORMS for layer in layers))
 
     def report(self, name: str, value: tf.Tensor) -> None:
         """Record a scalar of this update as the metric `update/NAME`, step = updates done.

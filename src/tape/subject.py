@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from src.build import build
-from src.config import Config, EmaConfig, OptimizerConfig
+from src.config import Config, EmaConfig, LossConfig, OptimizerConfig
+from src.data.balance import class_weights
 from src.data.dataset import Dataset, Split
 from src.engine import state
 from src.errors import UserError
@@ -66,7 +67,9 @@ def prepare(config: Config, dataset: Dataset, check: Check) -> Subject:
         _in_precision(dataset.train.x[rows], check.dtype),
         _in_precision(dataset.train.y[rows], check.dtype),
     )
-    recorded = config.model_copy(update={"optimizer": _recorder(config), **PLAIN})
+    recorded = config.model_copy(
+        update={"optimizer": _recorder(config), "loss": _weighted(config, dataset), **PLAIN}
+    )
     with precision.explained(check.dtype):
         step = build(recorded, replace(dataset, train=batch), config.seed)
         precision.check(step.model, check.dtype)
@@ -188,6 +191,13 @@ def _names_by_identity(model: keras.Model) -> dict[int, str]:
 def _in_precision(values: np.ndarray, dtype: str) -> np.ndarray:
     """Class numbers and tokens stay integers."""
     return values if np.issubdtype(values.dtype, np.integer) else values.astype(dtype)
+
+
+def _weighted(config: Config, dataset: Dataset) -> LossConfig:
+    """The loss, the weights of its classes as all training rows have them, not the rows checked."""
+    wanted = config.loss.class_weights
+    weights = None if wanted is None else class_weights(wanted, dataset)
+    return config.loss.model_copy(update={"class_weights": weights})
 
 
 def _recorder(config: Config) -> OptimizerConfig:

@@ -88,6 +88,9 @@ def test_a_step_that_does_not_scale_its_loss_is_refused(configured, tiny, tensor
 
 
 def test_the_record_says_how_many_updates_were_skipped(trained, journal_of):
-    tags = journal_of(trained("precision=mixed_float16", "epochs=1").folder).tags
+    journal = journal_of(trained("precision=mixed_float16", "epochs=1").folder)
+    tags = journal.tags
+    assert journal.updates["update/loss_scale"].tolist() == [2.0**15] * 3
+    assert journal.updates["update/skipped_updates"].tolist() == [0] * 3
     assert (tags["loss_scale"], tags["skipped_updates"]) == ("32768", "0")
     assert "loss_scale" not in journal_of(trained("epochs=1").folder).tags

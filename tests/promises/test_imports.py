@@ -20,6 +20,7 @@ LAYERS = [
     {"benchmarks", "tape", "checkup", "measures"},
     {"execution", "following", "job", "training", "fusion", "sweep", "restored"},
     {"fit", "build", "closing", "programs"},
+    {"initialisation"},
     {"recorded"},
     {"report", "resume", "naming", "preflight", "interruption", "attributes", "own_target"},
     {"compose", "commands", "predictions"},
