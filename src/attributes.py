@@ -33,6 +33,7 @@ OFFERED = (
     "loss",
     "metrics",
     "dataset",
+    "load_teacher",
 )
 WEIGHT_DECAY = "optimizer.weight_decay"
 

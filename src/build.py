@@ -1,13 +1,15 @@
 """From the configuration to the objects that train: model, optimizer, loss, metrics, step."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras.src.models.functional import Functional
 
-from src import initialisation, own_target
+from src import initialisation, own_target, teacher
 from src.augmentations.augmentation import Augmentation
 from src.config import Config, Group, check_monitored
 from src.data.balance import class_weights
@@ -22,6 +24,8 @@ from src.optimizers.accumulation import Accumulation
 from src.optimizers.averaging import Averaging
 from src.optimizers.loss_scaling import LossScaling
 from src.preflight import check_metric
+from src.recorded import Recorded
+from src.steps.distillation import Teacher
 from src.steps.step import Step
 from src.targets import call, locate, suggest
 
@@ -53,7 +57,8 @@ def build(config: Config, dataset: Dataset, seed: int, *, tried: bool = False) -
     metrics = {"loss": keras.metrics.Mean(name="loss")}
     metrics |= {name: _metric(name, dataset) for name in config.metrics}
     parts = {"model": model, "optimizer": optimizer, "loss": loss, "metrics": metrics}
-    parts["dataset"] = dataset  # for steps that ask for it
+    # For steps that ask for it.
+    parts |= {"dataset": dataset, "load_teacher": partial(_teacher, Path(config.outputs))}
     step = _make("step", config.step, parts)
     if not isinstance(step, Step):
         raise UserError(f"step._target_={config.step.target}: derive it from src.steps.step.Step")
@@ -156,6 +161,34 @@ def _model(config: Config, dataset: Dataset, *, tried: bool) -> keras.Model:
             f"{dataset.name}, which needs {expected}{hint}"
         )
     return model
+
+
+def _teacher(outputs: Path, wanted: str, digest: str | None) -> Teacher:
+    """The model of a recorded run with the weights of its best epoch.
+
+    Raises:
+        UserError: there is no such run, or its weights are not those of `digest`, or damaged.
+    """
+    try:
+        run = Recorded.find(wanted, outputs)
+        teacher.checked(wanted, run.folder, digest)
+        inputs, weights = run.inputs(), run.weights("best").state
+    except UserError as error:
+        reason = str(error).removeprefix(f"run={wanted}: ").removeprefix(f"step.teacher={wanted}: ")
+        raise UserError(f"step.teacher={wanted}: {reason}") from error
+    with computed_in(run.config.precision):
+        model = _model(run.config, inputs.stand_in(), tried=False)
+    # By position: a name holds the number of the layers of its kind that were there before it.
+    values = {int(name.split("/")[1]): value for name, value in weights.items()}
+    shapes = {number: tuple(variable.shape) for number, variable in enumerate(model.variables)}
+    if shapes != {number: value.shape for number, value in values.items()}:
+        raise UserError(
+            f"step.teacher={wanted}: its checkpoint is of another model than "
+            f"{run.folder}/config.yaml builds"
+        )
+    for number, value in values.items():
+        model.variables[number].assign(value)
+    return Teacher(model, run.config.loss.arguments.get("from_logits"), inputs)
 
 
 def _metric(name: str, dataset: Dataset) -> keras.metrics.Metric:

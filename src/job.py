@@ -10,7 +10,7 @@ import numpy as np
 from hydra import compose
 from omegaconf import DictConfig
 
-from src import initialisation, naming, preflight, provenance, resume, strategy
+from src import initialisation, naming, preflight, provenance, resume, strategy, teacher
 from src.config import Config, flatten, validate
 from src.console import warn
 from src.data import inputs
@@ -67,12 +67,13 @@ def prepare(
     if sweep_folder is not None:
         strategy.check_sweep(config)
     outputs = preflight.check_outputs(config.outputs)
+    config = teacher.pinned(config, outputs)
     if config.resume in (False, "auto"):
         config = initialisation.resolved(config, outputs)
     resumed = resume.find(config, outputs)
     if resumed is not None and config.resume != "auto":
         command, overrides = overrides, resume.merged_overrides(resumed, overrides)
-        config = validate(compose("config", overrides=overrides))
+        config = teacher.pinned(validate(compose("config", overrides=overrides)), outputs)
         config = initialisation.of_resumed(config, resumed, command, outputs)
         resume.check_same(config, resumed)
     elif config.resume == "auto":

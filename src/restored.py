@@ -1,11 +1,10 @@
 """Recorded runs, built again with their weights."""
 
 import keras
-import numpy as np
 
 from src import initialisation, programs
 from src.config import Config
-from src.data.dataset import Dataset, Split
+from src.data.dataset import Dataset
 from src.data.inputs import Inputs
 from src.engine.program import Program
 from src.errors import UserError
@@ -42,32 +41,5 @@ def model(run: Recorded, inputs: Inputs, which: str) -> tuple[keras.Model, Progr
     Raises:
         UserError: as `program` does.
     """
-    made, weights = program(run, run.config, _stand_in(inputs), which)
+    made, weights = program(run, run.config, inputs.stand_in(), which)
     return made.model(), made, weights
-
-
-def _stand_in(inputs: Inputs) -> Dataset:
-    """Rows of zeros, one for each class, in the place of a run's data."""
-    count = inputs.num_classes
-    y: np.ndarray
-    if inputs.labels == "integer":
-        y = np.arange(count, dtype=np.int32)
-    elif inputs.labels == "real":
-        y = np.zeros((1, count), np.float32)
-    else:
-        y = np.eye(count, dtype=np.float32)
-    y = np.resize(y, (len(y), *inputs.positions)) if inputs.positions else y
-    split = Split(np.zeros((len(y), *inputs.input_shape), inputs.dtype), y)
-    return Dataset(
-        name="the recorded run's data",
-        train=split,
-        val=split,
-        test=None,
-        num_classes=count,
-        labels=inputs.labels,
-        class_names=inputs.class_names,
-        source="stand-in",
-        digest="",
-        scaling=inputs.scaling,
-        vocabulary=inputs.vocabulary,
-    )

@@ -163,6 +163,18 @@ def train_in(tensorflow: Any) -> Callable[..., Any]:
     return make
 
 
+@pytest.fixture(scope="session")
+def teacher(train_in: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The override that names a trained run of such overrides as the teacher."""
+
+    @functools.cache
+    def make(*overrides: str) -> str:
+        run = train_in(tmp_path_factory.mktemp("teacher"), "epochs=2", *overrides)
+        return f"step.teacher={run.folder}"
+
+    return make
+
+
 @pytest.fixture
 def trained(tmp_path: Path, train_in: Callable[..., Any]) -> Callable[..., Any]:
     """Train a job in this process, below `tmp_path`: its `Run`."""

@@ -112,6 +112,13 @@ def test_what_the_harness_brings_has_right_gradients(check, overrides):
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_a_distilled_models_gradients_are_right(check, teacher):
+    code, out, err = check("step=distillation", teacher("data=digits"), "check.entries=4")
+
+    assert code == 0, out
+    assert not err
+
+
 @pytest.mark.usefixtures("users_module")
 def test_a_users_layer_with_a_wrong_custom_gradient_is_caught(check):
     code, out, err = check("model._target_=users_module.Model", *OF_THE_MLP)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from src.data.check import check_tokens
-from src.data.dataset import Dataset, LabelKind
+from src.data.dataset import Dataset, LabelKind, Split
 from src.data.features import Features, from_record
 from src.data.normalise import Scaling, apply
 from src.data.source import Source
@@ -114,6 +114,32 @@ class Inputs:
             raise UserError(
                 f"{path}: can't be read ({type(error).__name__}: {error}); restore it from a copy"
             ) from error
+
+    def stand_in(self) -> Dataset:
+        """Rows of zeros, one for each class, in the place of the run's data."""
+        count = self.num_classes
+        y: np.ndarray
+        if self.labels == "integer":
+            y = np.arange(count, dtype=np.int32)
+        elif self.labels == "real":
+            y = np.zeros((1, count), np.float32)
+        else:
+            y = np.eye(count, dtype=np.float32)
+        y = np.resize(y, (len(y), *self.positions)) if self.positions else y
+        split = Split(np.zeros((len(y), *self.input_shape), self.dtype), y)
+        return Dataset(
+            name="the recorded run's data",
+            train=split,
+            val=split,
+            test=None,
+            num_classes=count,
+            labels=self.labels,
+            class_names=self.class_names,
+            source="stand-in",
+            digest="",
+            scaling=self.scaling,
+            vocabulary=self.vocabulary,
+        )
 
     def fitting(self, source: Source) -> Source:
         """`source` with the classes that the run knows, of which it may hold only some.

@@ -62,7 +62,8 @@ class GradientNoiseScale(Step):
             tape.watch(weights)
             predictions = self.model(x, training=True)  # (batch, classes)
             loss = self.loss(y, predictions) + sum(self.model.losses)
-            losses = self.loss.call(y, predictions)  # (batch,)
+            each = self.loss.call(y, predictions)  # (batch,), or (batch, positions) of sequences
+            losses = tf.reduce_mean(tf.reshape(each, [tf.shape(x)[0], -1]), axis=1)  # (batch,)
         self.noise_scale.update_state(tape.jacobian(losses, weights))
         self.apply_gradients(tape.gradient(loss, weights))
         self.update_metrics(loss, y, predictions)

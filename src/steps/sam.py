@@ -35,6 +35,7 @@ class SharpnessAware(Step):
         rho: how far the weights are moved, as the length of the whole vector; 0 is `standard`.
     """
 
+    SCALES_LOSS = True
     TENSOR_ATTRIBUTES = ("rho",)  # sweep members may differ in it: src/attributes.py
 
     def __init__(
@@ -57,7 +58,9 @@ class SharpnessAware(Step):
             tape.watch(weights)
             predictions = self.model(x, training=True)  # (batch, classes)
             loss = self.loss(y, predictions) + sum(self.model.losses)
-        ascent = self.held(self.ascent(weights, tape.gradient(loss, weights)))
+            scaled = self.optimizer.scale_loss(loss)  # the loss itself, unless in float16
+        # Only the direction counts, so the scale may stay.
+        ascent = self.held(self.ascent(weights, tape.gradient(scaled, weights)))
         moved = [weight + step for weight, step in zip(weights, ascent, strict=True)]
         values = [*before, *zip(variables, moved, strict=True)]
         with (
@@ -66,7 +69,8 @@ class SharpnessAware(Step):
         ):
             tape.watch(moved)
             worst = self.loss(y, self.model(x, training=True)) + sum(self.model.losses)
-        self.apply_gradients(tape.gradient(self.minimised(worst), moved))
+            scaled = self.optimizer.scale_loss(self.minimised(worst))
+        self.apply_gradients(tape.gradient(scaled, moved))
         self.update_metrics(loss, y, predictions)
         return loss
 

@@ -46,6 +46,7 @@ STEPS: dict[str, tuple[str, list[float]]] = {
     "adversarial": ("epsilon", [0.0, 0.05, 0.2]),
     "gradient_penalty": ("weight", [0.0, 0.1, 1.0]),
     "gradient_noise_scale": ("", []),
+    "distillation": ("temperature", [1.0, 4.0, 10.0]),
 }
 # It is a quotient of differences, which enlarge rounding.
 TOLERANCES = {"gradient_noise_scale": {"rtol": 1e-3}}
@@ -81,9 +82,20 @@ def test_every_loss(configs, name):
     compare(configs(f"loss={name}", *LOSSES[name], *MODELS["linear"]))
 
 
+@pytest.fixture
+def step(teacher, pictures):
+    """The overrides that choose a step."""
+
+    def make(name):
+        chosen, data = [f"step={name}"], ("data=arrays", f"data.path={pictures}")
+        return [*chosen, teacher(*data)] if name == "distillation" else chosen
+
+    return make
+
+
 @pytest.mark.parametrize("name", quick_and_slow(STEPS, {"sam", "mixup"}))
-def test_every_step_and_what_members_may_differ_in(configs, name):
-    made = configs(f"step={name}", *MODELS["linear"])
+def test_every_step_and_what_members_may_differ_in(configs, step, name):
+    made = configs(*step(name), *MODELS["linear"])
     key, values = STEPS[name]
     if key:
         made = with_values(made, "step", [{key: value} for value in values])
@@ -92,8 +104,8 @@ def test_every_step_and_what_members_may_differ_in(configs, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
-def test_every_step_compiled_by_xla(configs, name):
-    compare(configs(f"step={name}", "jit=true", *MODELS["mlp"]), **TOLERANCES.get(name, {}))
+def test_every_step_compiled_by_xla(configs, step, name):
+    compare(configs(*step(name), "jit=true", *MODELS["mlp"]), **TOLERANCES.get(name, {}))
 
 
 def test_random_numbers_of_a_step_where_xla_was_chosen(configs):
@@ -104,14 +116,14 @@ def test_random_numbers_of_a_step_where_xla_was_chosen(configs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
-def test_every_step_with_dropout(configs, name):
-    compare(configs(f"step={name}", *MODELS["dropout"]), **TOLERANCES.get(name, {}))
+def test_every_step_with_dropout(configs, step, name):
+    compare(configs(*step(name), *MODELS["dropout"]), **TOLERANCES.get(name, {}))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
-def test_every_step_with_convolutions_and_batch_normalisation(configs, name):
-    compare(configs(f"step={name}", *MODELS["cnn"]), **TOLERANCES.get(name, {}))
+def test_every_step_with_convolutions_and_batch_normalisation(configs, step, name):
+    compare(configs(*step(name), *MODELS["cnn"]), **TOLERANCES.get(name, {}))
 
 
 @pytest.mark.parametrize(

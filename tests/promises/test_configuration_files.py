@@ -163,13 +163,17 @@ ABSENT = {("data", "tfds")}
 
 
 @pytest.mark.parametrize("choice", [c for c in CHOICES if c not in ABSENT], ids="=".join)
-def test_it_composes_builds_and_makes_one_update(configured, tiny, tensorflow, choice, paths):
+def test_it_composes_builds_and_makes_one_update(
+    configured, tiny, tensorflow, choice, paths, teacher
+):
     from src import job
     from src.build import build
     from src.engine import state
     from src.engine.program import Program
 
     overrides = small(["=".join(choice), *BESIDE.get(choice, [])], paths)
+    if choice == ("step", "distillation"):
+        overrides.append(teacher())
     config: Config = configured(*tiny(*overrides), "data.batch_size=6")
     if config.data.target.endswith("fashion_mnist.load"):  # a preset's
         config = configured(

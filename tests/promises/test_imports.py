@@ -15,13 +15,23 @@ ROOT = Path(__file__).resolve().parents[2]
 # From top to bottom: a room imports rooms of its own layer and of those below. A new room belongs
 # into one of them.
 LAYERS = [
-    {"train", "sync", "gradients", "benchmark", "evaluate", "predict", "export", "doctor"}
+    {
+        "train",
+        "sync",
+        "gradients",
+        "benchmark",
+        "evaluate",
+        "predict",
+        "export",
+        "doctor",
+        "effects",
+    }
     | {"torture", "hydra_plugins"},
     {"benchmarks", "tape", "checkup", "measures"},
     {"execution", "following", "job", "training", "fusion", "sweep", "restored"},
     {"fit", "build", "closing", "programs"},
     {"initialisation"},
-    {"recorded"},
+    {"recorded", "teacher"},
     {"report", "resume", "naming", "preflight", "interruption", "attributes", "own_target"},
     {"compose", "commands", "predictions"},
     {"run"},
