@@ -102,6 +102,8 @@ def _taken(run: Recorded) -> Tracker:
 
 def _split(dataset: Dataset, name: str) -> Split:
     splits = dataset.splits()
+    if name == "all" and not isinstance(dataset.train.x, np.ndarray):
+        raise UserError("split=all: streamed data is scored split by split: split=val,test,train")
     if name == "all":
         parts = list(splits.values())
         return Split(np.concatenate([p.x for p in parts]), np.concatenate([p.y for p in parts]))

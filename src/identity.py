@@ -11,6 +11,7 @@ FREE = (
     "resume",
     "outputs",
     "name",
+    "data.streaming",
     "log_every",
     "profile_calls",
     "objective",

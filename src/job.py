@@ -17,6 +17,8 @@ from src.data import inputs
 from src.data.dataset import Dataset
 from src.data.inputs import Inputs
 from src.data.load import load
+from src.engine.memory import free_memory
+from src.errors import UserError
 from src.identity import fingerprint
 from src.schedules.rates import learning_rate_factors
 from src.tracking.record import RunRecord
@@ -88,7 +90,13 @@ def prepare(
 
 def load_data(config: Config) -> tuple[Dataset, np.ndarray]:
     """The data set, held against loss and metrics, and the schedule's factors `(updates,)`."""
-    dataset = _load(config.data.model_dump_json(by_alias=True))
+    one_device = config.strategy.kind == "none"
+    dataset = _load(config.data.model_dump_json(by_alias=True), may_stream=one_device)
+    if not one_device and not isinstance(dataset.train.x, np.ndarray):
+        raise UserError(
+            "data.streaming=true: devices that share batches hold all rows; give "
+            "data.streaming=false or strategy=none"
+        )
     preflight.check_labels(config, dataset)
     batches = updates_per_epoch(config, dataset)
     # The schedule counts updates of the weights; the batches that make one have the same rate.
@@ -99,9 +107,9 @@ def load_data(config: Config) -> tuple[Dataset, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=1)  # the jobs of a sweep share it
-def _load(data: str) -> Dataset:
+def _load(data: str, may_stream: bool) -> Dataset:
     values = json.loads(data)
-    return load(values, values["seed"])
+    return load(values, values["seed"], room=free_memory() if may_stream else None)
 
 
 def updates_per_epoch(config: Config, dataset: Dataset) -> int:

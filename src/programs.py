@@ -18,6 +18,8 @@ from src.data.dataset import Dataset
 from src.engine import state
 from src.engine.program import Program
 from src.engine.state import State
+from src.engine.streamed import StreamedProgram, is_streamed
+from src.errors import CannotFuse
 from src.identity import TENSORS, fingerprint
 from src.workers.chief import Workers
 
@@ -60,7 +62,8 @@ def compiled(
     """
     config = configs[0]
     keys = attributes.tensor_keys(config, attributes.differing_keys(configs))
-    key = (fingerprint(config, without=(*TENSORS, *keys)), keys, dataset.digest, len(configs))
+    digest = fingerprint(config, without=(*TENSORS, *keys))
+    key = (digest, keys, dataset.digest, is_streamed(dataset.train), len(configs))
     values = attributes.tensor_values(configs, keys)
     entry = _kept.get(key) if keep else None
     if entry is None:
@@ -102,6 +105,9 @@ def _compile(
     workers: Workers | None,
 ) -> _Entry:
     config = configs[0]
+    streamed = is_streamed(dataset.train)
+    if streamed and len(configs) > 1:
+        raise CannotFuse("rows that are streamed are read for one run at a time")
     batches = (dataset.train, config.data.batch_size, config.data.evaluation_batch_size)
     step = build(config, dataset, config.seed)
     initial = {_start(config): state.snapshot(step)}
@@ -115,7 +121,8 @@ def _compile(
         return _Entry(made, initial)
     if len(configs) == 1:
         options: dict[str, Any] = {"jit": config.jit, "eager": config.eager}
-        return _Entry(Program(step, *batches, augmentation=changes, **options), initial)
+        kind = StreamedProgram if streamed else Program
+        return _Entry(kind(step, *batches, augmentation=changes, **options), initial)
     from src.engine import fused  # a solo run has no use for it
 
     program = fused.FusedProgram(

@@ -15,6 +15,7 @@ from src.config import Config, validate
 from src.data.dataset import Dataset
 from src.data.inputs import Inputs
 from src.data.load import load
+from src.engine.memory import free_memory
 from src.errors import UserError
 from src.targets import suggest
 from src.tracking.record import RunRecord
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = ("best", "last")
 # Keys of `data` that decide how its rows go through the program, not which rows there are.
-HOW_READ = ("batch_size", "evaluation_batch_size", "streaming", "readers")
+HOW_READ = ("batch_size", "evaluation_batch_size", "streaming")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,8 @@ class Recorded:
             )
         config = self._with_data(overrides)
         inputs = self.inputs()
-        dataset = load(config.data.model_dump(by_alias=True), config.data.seed, inputs)
+        values = config.data.model_dump(by_alias=True)
+        dataset = load(values, config.data.seed, inputs, room=free_memory())
         if dataset.labels != inputs.labels:
             raise UserError(
                 f"data.labels: {dataset.name} has {dataset.labels} labels, the run was trained on "
@@ -145,7 +147,7 @@ class Recorded:
 
     def _own_data(self, config: Config | None = None) -> Dataset:
         data = (config or self.config).data
-        dataset = load(data.model_dump(by_alias=True), data.seed)
+        dataset = load(data.model_dump(by_alias=True), data.seed, room=free_memory())
         recorded = (self.record.dataset or {}).get("digest")
         if dataset.digest != recorded:
             raise UserError(

@@ -22,6 +22,7 @@ def load(
     path: str | None,
     task: Literal["auto", "classification", "regression"],
     num_classes: Annotated[int, Field(gt=1)] | None,
+    streaming: bool | Literal["auto"],
 ) -> Source:
     """Read x_train, y_train[, x_val, y_val][, x_test, y_test], or x, y.
 
@@ -31,6 +32,7 @@ def load(
         path: the .npz file or the folder of .npy files.
         task: what the labels mean; `src.data.array_labels` says how auto decides.
         num_classes: None to take it from the labels.
+        streaming: whether rows stay in their files while training, which takes .npy files.
 
     Raises:
         UserError: naming the file and what is missing, damaged or ambiguous in it.
@@ -64,6 +66,7 @@ def load(
         num_classes=num_classes,
         class_names=(),
         source=str(place),
+        streaming=streaming,
     )
 
 

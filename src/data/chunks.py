@@ -1,5 +1,6 @@
 """Walking over large arrays in pieces that stay in the processor's cache."""
 
+import mmap
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,3 +17,15 @@ def row_chunks(array: np.ndarray, rows: int | None = None) -> Iterator[slice]:
     step = max(1, ELEMENTS // width)
     for start in range(0, total, step):
         yield slice(start, min(start + step, total))
+        forget(array)
+
+
+def forget(array: np.ndarray) -> None:
+    """Let go of the pages that a read-only mapped array has brought into this process.
+
+    They stay in the system's cache, but no longer count as memory of the process, which would
+    otherwise grow by the whole file.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if isinstance(mapped, mmap.mmap) and not array.flags.writeable:
+        mapped.madvise(mmap.MADV_DONTNEED)

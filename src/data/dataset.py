@@ -15,7 +15,8 @@ LabelKind = Literal["integer", "one_hot", "soft", "real"]
 class Split:
     """The rows of one split.
 
-    x: float32 (rows, *input_shape), or int32 where they are tokens of a vocabulary.
+    x: float32 (rows, *input_shape), or int32 where they are tokens of a vocabulary; where they are
+       streamed, a `src.data.stored.StoredRows`.
     y: int32 (rows,) for integer labels, or (rows, length), one for each position of x;
        float32 (rows, classes) for one-hot and soft labels; float32 (rows, outputs) for real values.
     """

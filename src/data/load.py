@@ -24,12 +24,15 @@ NOT_THE_SOURCES = (
 SEEDS = 2**64  # half the random generator's key; the other half numbers the streams
 
 
-def load(config: Mapping[str, Any], seed: int, inputs: Inputs | None = None) -> Dataset:
+def load(
+    config: Mapping[str, Any], seed: int, inputs: Inputs | None = None, room: int | None = None
+) -> Dataset:
     """Call the source that `_target_` names and prepare what it returns.
 
     Args:
         config: the whole `data` node; keys that no part of the harness reads go to the source.
         seed: of the split, and of sources that draw random values.
+        room: free memory in bytes, where rows may be streamed for the want of it.
         inputs: of a run that is scored on this data: its scaling, the classes it knows.
 
     Raises:
@@ -49,7 +52,7 @@ def load(config: Mapping[str, Any], seed: int, inputs: Inputs | None = None) -> 
                 "source is a function that returns a src.data.source.Source"
             )
         preparation = {key: config[key] for key in PREPARATION}
-        dataset = prepare(source, seed=seed, inputs=inputs, **preparation)
+        dataset = prepare(source, seed=seed, inputs=inputs, room=room, **preparation)
         return first_rows(dataset, config.get("max_rows"))
     except OSError as error:
         raise UserError(f"data: {error}") from error

@@ -1,5 +1,6 @@
 """Scaling of inputs, fitted on the training rows alone."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,16 +40,19 @@ def fit(x: np.ndarray, rows: np.ndarray, normalisation: Normalisation) -> Scalin
     if normalisation == "none":
         return IDENTITY
     axes = _reduced_axes(x.ndim)
-    pieces = [rows[piece] for piece in row_chunks(x, len(rows))]
-    low = np.min([x[piece].min(axis=axes) for piece in pieces], axis=0).astype(np.float64)
-    high = np.max([x[piece].max(axis=axes) for piece in pieces], axis=0).astype(np.float64)
+
+    def pieces() -> Iterator[np.ndarray]:
+        return (x[rows[piece]] for piece in row_chunks(x, len(rows)))
+
+    low = np.min([piece.min(axis=axes) for piece in pieces()], axis=0).astype(np.float64)
+    high = np.max([piece.max(axis=axes) for piece in pieces()], axis=0).astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         if normalisation == "range":
             offset, scale = low, high - low
         else:
             values = len(rows) * (x[0].size // low.size)
-            offset = sum(x[p].sum(axis=axes, dtype=np.float64) for p in pieces) / values
-            squares = sum(np.square(x[p] - offset).sum(axis=axes) for p in pieces)
+            offset = sum(p.sum(axis=axes, dtype=np.float64) for p in pieces()) / values
+            squares = sum(np.square(p - offset).sum(axis=axes) for p in pieces())
             scale = np.sqrt(squares / values)
     constant = low == high  # asked exactly: the deviation of equal values is rounding, not 0
     offset, scale = np.where(constant, low, offset), np.where(constant, 1.0, scale)

@@ -1,6 +1,7 @@
 """From a source's raw arrays to the data set of a run: checked, digested, split, scaled."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from src.data.labels import Wanted, convert, resulting_kind
 from src.data.normalise import IDENTITY, Normalisation, apply, fit
 from src.data.source import Source
 from src.data.split import split
+from src.data.stored import StoredRows, streams
 from src.errors import UserError
 
 EXAMPLES = 5  # rows that a saved model brings along
@@ -27,12 +29,14 @@ def prepare(
     normalisation: Normalisation,
     labels: Wanted,
     inputs: Inputs | None = None,
+    room: int | None = None,
 ) -> Dataset:
     """Make the data set of a run.
 
     A split that the source doesn't bring is taken out of the training rows by its fraction; for one
     that it does bring, the fraction is without effect. The scaling is fitted on the rows that are
-    left for training, unless `inputs` brings that of a run that is scored on this data.
+    left for training, unless `inputs` brings that of a run that is scored on this data. With little
+    `room`, of free bytes, rows that can be streamed are.
 
     Raises:
         UserError: naming the source or the key, when the arrays or the arguments don't do.
@@ -63,6 +67,9 @@ def prepare(
         features = fit_features(source.layout, source.train[0][rows["train"]], normalisation)
     elif inputs is None:
         scaling = fit(source.train[0], rows["train"], normalisation)
+    xs = [x for x, _ in source.splits().values()]
+    streamed = streams(source.streaming, xs, source.source, room)
+    scaled: Any
     made = {}
     for name, chosen in rows.items():
         x, y = source.splits().get(name, source.train)
@@ -71,6 +78,8 @@ def prepare(
             scaled = features.apply(x[chosen], source.layout)
         elif source.vocabulary is not None:
             scaled = x[chosen].astype(np.int32)
+        elif streamed:
+            scaled = StoredRows(x, chosen, scaling)
         else:
             scaled = apply(x, chosen, scaling)
         made[name] = Split(scaled, labels_made)

@@ -1,6 +1,7 @@
 """What the function behind `data._target_` returns: the raw arrays, not yet split or scaled."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +23,7 @@ class Source:
     class_names: empty where the classes have no names.
     source: the path or a description; error messages open with it.
     vocabulary: how many tokens there are, where x is tokens, integers from 0; None for numbers.
+    streaming: whether its rows stay in their files while training: see `src.data.stored.streams`.
     layout: what the columns of x are, where x is the raw numbers of a table; see `columns.raw`.
     """
 
@@ -35,6 +37,7 @@ class Source:
     source: str
     vocabulary: int | None = None
     layout: Layout | None = None
+    streaming: bool | Literal["auto"] = False
 
     def splits(self) -> dict[str, Arrays]:
         """The splits that exist, by name."""

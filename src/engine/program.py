@@ -1,7 +1,8 @@
 """A step becomes one compiled program that runs many updates per call.
 
-The data is resident. A call gathers its batches by row number, trains on them and returns what its
-updates report in one tensor, so Python is touched a few times a second, not once an update.
+The data is resident; `src.engine.streamed` has what is larger. A call gathers its batches by row
+number, trains on them and returns what its updates report in one tensor, so Python is touched a few
+times a second, not once an update.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,16 +17,14 @@ from src.augmentations.none import Unchanged
 from src.data.dataset import Split
 from src.engine import compilation, state
 from src.engine.batches import over_batches, over_updates
+from src.engine.feed import HeldRows
 from src.optimizers import accumulation, averaging
 from src.steps.step import Step, one_number
-
-# The losses of a call are held in a buffer of at most this length: XLA needs a fixed one.
-CAPACITY = 4096
 
 Values = list[tf.Tensor]
 
 
-class Program:
+class Program(HeldRows):
     """The compiled updates and evaluations of one step over resident data.
 
     Everything has an axis of members, here of length one; `src.engine.fused` has more. What the
@@ -71,11 +70,12 @@ class Program:
         self.batch_size = min(batch_size, self.rows)
         self.full_batches, self.last_batch = divmod(self.rows, self.batch_size)
         self.updates_per_epoch = self.full_batches + (self.last_batch > 0)
-        self._buffer = min(self.full_batches, CAPACITY)
-        self.capacity = self.updates_per_epoch if self.full_batches <= CAPACITY else CAPACITY
+        self._hold(train)
+        longest = self._longest_call()
+        self._buffer = min(self.full_batches, longest)
+        self.capacity = self.updates_per_epoch if self.full_batches <= longest else longest
         self.evaluation_batch_size = evaluation_batch_size
         self.traces = 0
-        self._x, self._y = tf.constant(train.x), tf.constant(train.y)
         self._augmentation = augmentation or Unchanged()
         self.numbers = self._augmentation.numbers
         self.shuffle(np.zeros((self.members, self.rows), np.int32))
@@ -94,18 +94,8 @@ class Program:
         # What runs once an epoch stays a graph: XLA would take longer to compile it than it saves.
         self._partial: Callable[..., tf.Tensor] | None = None
         self._results: Callable[..., dict[str, tf.Tensor]] | None = None
-        self._evaluations: dict[int, tuple[Split, Callable[[], None]]] = {}
 
     # -- what fit.py calls
-
-    def shuffle(self, orders: np.ndarray, numbers: np.ndarray | None = None) -> None:
-        """Set the epoch's order of the rows and the random numbers that its augmentation uses.
-
-        `orders` are row numbers `(members, rows)`, `numbers` are `(members, rows, self.numbers)`.
-        """
-        self._orders = tf.constant(orders, tf.int32)
-        shape = (self.members, self.rows, self.numbers)
-        self._numbers = tf.constant(np.zeros(shape) if numbers is None else numbers, tf.float32)
 
     def run(self, start: int, rates: np.ndarray, active: np.ndarray) -> np.ndarray:
         """Make the updates `start, start + 1, ...` of the epoch, one for each row of `rates`.
@@ -124,11 +114,11 @@ class Program:
         if whole > 0:
             padded = np.zeros((self._buffer, self.members), np.float32)
             padded[:whole] = rates[:whole]
-            begin, count, padded_rates = map(tf.constant, (start, whole, padded))
-            buffer = self._updates(self._orders, self._numbers, begin, count, padded_rates, alive)
+            given = (*self._feed(start, whole), tf.constant(whole), tf.constant(padded), alive)
+            buffer = self._updates(*given)
             losses.append(buffer.numpy()[:whole])
         if whole < len(rates):
-            given = (self._orders, self._numbers, tf.constant(rates[whole]), alive)
+            given = (*self._feed_last(), tf.constant(rates[whole]), alive)
             if self._partial is None:
                 signature = map(tf.TensorSpec.from_tensor, given)
                 self._partial = self._traced(self._partial_update, *signature)
@@ -149,11 +139,7 @@ class Program:
 
     def evaluate(self, split: Split) -> list[dict[str, float]]:
         """The metrics over a whole split, a mapping for each member."""
-        if id(split) not in self._evaluations:
-            x, y = tf.constant(split.x), tf.constant(split.y)
-            # The split is kept as well, so that no other object gets its id.
-            self._evaluations[id(split)] = (split, self._traced(lambda: self._evaluate(x, y)))
-        self._evaluations[id(split)][1]()
+        self._go_over(split)
         untouched = self.step.TRAINING_ONLY
         return [
             {name: value for name, value in results.items() if name not in untouched}
@@ -225,12 +211,14 @@ class Program:
         active: tf.Tensor,
     ) -> tf.Tensor:
         self.traces += 1
-        whole = orders[:, : self.full_batches * self.batch_size]
-        batches = tf.reshape(whole, [self.members, self.full_batches, self.batch_size])
+        given = orders.shape[1] // self.batch_size
+        whole = orders[:, : given * self.batch_size]
+        batches = tf.reshape(whole, [self.members, given, self.batch_size])
 
         def one(update: tf.Tensor, values: Values) -> tuple[Values, tf.Tensor]:
             now, total = start + update, self.updates_per_epoch
-            rows = tf.gather(batches, now, axis=1)  # XLA compiles anew for each begin of a slice
+            # A gather: XLA compiles anew for each begin of a slice.
+            rows = tf.gather(batches, self._at(start, update), axis=1)
             with accumulation.place(self.step.optimizer, now, total, self.batch_size):
                 return self._update(values, rows, numbers, tf.gather(rates, update))
 

@@ -21,7 +21,7 @@ X, Y = np.arange(12.0).reshape(6, 2), np.array([0, 1, 2, 0, 1, 2])
 
 
 def load(path: Path, task: Task = "auto", num_classes: int | None = None) -> Source:
-    return arrays.load(path=str(path), task=task, num_classes=num_classes)
+    return arrays.load(path=str(path), task=task, num_classes=num_classes, streaming="auto")
 
 
 def save_folder(folder, **named):
@@ -70,7 +70,7 @@ def test_folder_of_npy_files(tmp_path):
 
 def test_no_path_says_what_to_give():
     with pytest.raises(UserError, match=r"data\.path=FILE\.npz, or a folder"):
-        arrays.load(path=None, task="auto", num_classes=None)
+        arrays.load(path=None, task="auto", num_classes=None, streaming="auto")
 
 
 @pytest.mark.parametrize(

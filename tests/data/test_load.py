@@ -80,11 +80,25 @@ def test_a_source_of_the_users_own():
         ({"_target_": f"{__name__}.no_source", **COMMON}, r"it returned int; a data source is"),
         ({"_target_": f"{__name__}.no_file", **COMMON}, r"data: .*/nowhere/at/all\.npy"),
         (
-            {"_target_": ABSENT, "path": None, "task": "auto", "num_classes": None, **COMMON},
+            {
+                "_target_": ABSENT,
+                "path": None,
+                "task": "auto",
+                "num_classes": None,
+                "streaming": "auto",
+                **COMMON,
+            },
             r"data\.path: data=arrays needs your file",
         ),
         (
-            {"_target_": ABSENT, "path": "a.npz", "task": "guess", "num_classes": None, **COMMON},
+            {
+                "_target_": ABSENT,
+                "path": "a.npz",
+                "task": "guess",
+                "num_classes": None,
+                "streaming": "auto",
+                **COMMON,
+            },
             r"data\.task=guess",
         ),
     ],

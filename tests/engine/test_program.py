@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from src.data.dataset import Split
-from src.engine import program as program_module
+from src.engine import feed
 from src.engine.program import Program
 from src.fit import row_order
 from src.losses.sparse_categorical_crossentropy import SparseCategoricalCrossentropy
@@ -117,7 +117,7 @@ def test_where_a_call_ends_changes_nothing(lengths, jit):
 
 
 def test_more_batches_than_a_call_can_hold(monkeypatch):
-    monkeypatch.setattr(program_module, "CAPACITY", 4)
+    monkeypatch.setattr(feed, "CAPACITY", 4)
     program = recording(19, 2)
     assert program.capacity == 4
     order = row_order(0, 0, 19)
