@@ -4,6 +4,7 @@ import copy
 import functools
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -11,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 
 
-def overrides_of(hydra: DictConfig) -> list[str]:
+def overrides_of(hydra: DictConfig | HydraConf) -> list[str]:
     """The overrides of the command, as they were given: `${...}` in them is not for here."""
     given = OmegaConf.to_container(hydra.overrides.task, resolve=False)
     assert isinstance(given, list)

@@ -4,6 +4,7 @@ Types and limits stand here, defaults stand in conf/ alone. Imports neither Tens
 so that a mistake is answered in well under a second.
 """
 
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence

@@ -92,12 +92,14 @@ def test_it_goes_on_in_mid_epoch_and_reads_nothing_before(streamed_program, fold
 
     made, _ = streamed_program(*data)  # as in a new process
     made.restore(middle)
-    read = []
-    monkeypatch.setattr(
-        StreamedProgram,
-        "_rows_of",
-        lambda self, number: read.append(number) or self._order[number * 8 : (number + 1) * 8],
-    )
+    read: list[int] = []
+    rows_of = StreamedProgram._rows_of
+
+    def noted(self, number):
+        read.append(number)
+        return rows_of(self, number)
+
+    monkeypatch.setattr(StreamedProgram, "_rows_of", noted)
     made.shuffle(order)
     second = made.run(3, rates[3:], active)
     np.testing.assert_array_equal(np.concatenate([first, second]), losses)

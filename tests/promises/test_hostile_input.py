@@ -215,7 +215,7 @@ def archive(arrays: dict[str, np.ndarray]) -> bytes:
 
 def whole() -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for split, rows in {"train": 12, "val": 4, "test": 4}.items():
         arrays[f"x_{split}"] = generator.random((rows, 3), np.float32)
         arrays[f"y_{split}"] = np.arange(rows) % 3

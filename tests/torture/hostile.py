@@ -116,8 +116,11 @@ class Corpus:
     # -- data
 
     def arrays(self, name: str) -> list[str]:
-        load = lambda: arrays.load(path=str(self.folder / name), task="auto", num_classes=None)  # noqa: E731
-        return refused(UserError, load)
+        path = str(self.folder / name)
+        return refused(
+            UserError,
+            lambda: arrays.load(path=path, task="auto", num_classes=None, streaming=False),
+        )
 
     def objects_in_npz(self) -> list[str]:
         objects = np.array([Bomb(self.canary), 1], object)
