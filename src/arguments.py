@@ -21,8 +21,16 @@ def check_overrides(arguments: Sequence[str]) -> None:
         if not key:
             raise UserError(f"{argument}: a key is missing before =")
         choices = sorted(path.stem for path in (CONFIGURATION / key).glob("*.yaml"))
-        if choices and any(_is_no_name(part) for part in value.split(",")):
+        if choices and _holds_no_names(value):
             raise UserError(f"{argument}: choose from {', '.join(choices)}")
+
+
+def _holds_no_names(value: str) -> bool:
+    """Whether a choice, or one of a list of them, is something else than a name."""
+    listed = value.strip().removeprefix("[").removesuffix("]")
+    if any(mark in listed for mark in "[]{}"):
+        return True  # a list in a list, or a mapping
+    return any(_is_no_name(part.strip()) for part in listed.split(","))
 
 
 def _is_no_name(text: str) -> bool:
