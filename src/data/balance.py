@@ -32,7 +32,7 @@ def class_weights(wanted: Literal["balanced"] | Sequence[float], dataset: Datase
         return [float(weight) for weight in wanted]
     y = np.asarray(dataset.train.y)
     if dataset.labels == "integer":
-        counts = np.bincount(y, minlength=dataset.num_classes).astype(np.float64)
+        counts = np.bincount(y.ravel(), minlength=dataset.num_classes).astype(np.float64)
     else:
         counts = y.sum(axis=0, dtype=np.float64)
     if absent := [number for number, count in enumerate(counts) if count <= 0]:

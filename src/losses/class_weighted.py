@@ -28,15 +28,15 @@ class ClassWeighted(keras.losses.Loss):
         self.weights = tuple(weights)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The weighted loss of each row (batch,).
+        """The weighted loss of each row (batch,), or of each position (batch, length).
 
         Args:
-            y_true: class numbers (batch,), or one-hot or soft labels (batch, classes).
-            y_pred: (batch, classes).
+            y_true: class numbers (batch,) or (batch, length), or labels (batch, classes).
+            y_pred: (batch, classes) or (batch, length, classes).
         """
         losses = self.inner.call(y_true, y_pred)
         weights = keras.ops.convert_to_tensor(self.weights, losses.dtype)
-        if len(y_true.shape) == 1:
+        if len(y_true.shape) == len(losses.shape):  # class numbers
             return losses * keras.ops.take(weights, keras.ops.cast(y_true, "int32"))
         return losses * keras.ops.sum(keras.ops.cast(y_true, losses.dtype) * weights, axis=-1)
 

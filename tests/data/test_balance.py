@@ -24,6 +24,11 @@ def test_balanced_of_labels_with_a_column_a_class(kind):
     assert class_weights("balanced", dataset(y, kind, 2)) == pytest.approx([4 / 6, 4 / 2])
 
 
+def test_balanced_of_a_label_for_each_position():
+    y = np.array([[0, 0], [0, 1]])
+    assert class_weights("balanced", dataset(y, classes=2)) == pytest.approx([4 / 6, 4 / 2])
+
+
 def test_given_weights_stay():
     assert class_weights([1, 0.5, 0], dataset([0, 1, 2])) == [1.0, 0.5, 0.0]
 
