@@ -28,6 +28,7 @@ from src.steps.inputs import check_differentiable
 from src.steps.step import Step
 
 SMALLEST = 1e-12  # added to lengths that are divided by
+PART = 4096  # rows looked at together
 Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -201,9 +202,9 @@ def _limits(
         # As src/data/normalise.py takes its figures: the last axis is one of features or channels,
         # but in arrays of three axes, where it may be a picture's width.
         axes = tuple(range(x.ndim)) if x.ndim == 3 else tuple(range(x.ndim - 1))
-        return x.min(axis=axes), x.max(axis=axes)
+        return _range(x, axes)
     low, high = clip
-    least, greatest = float(x.min()), float(x.max())
+    least, greatest = (float(value) for value in _range(x, tuple(range(x.ndim))))
     if low >= high:
         raise UserError(f"step.clip=[{low:g},{high:g}]: the first has to be less than the second")
     if least < low or greatest > high:
@@ -213,3 +214,13 @@ def _limits(
             "own range, or step.clip=null for none"
         )
     return np.asarray(low), np.asarray(high)
+
+
+def _range(x: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest values over the axes, a part of the rows at a time: they may stream."""
+    found = []
+    for start in range(0, len(x), PART):
+        part = x[start : start + PART]
+        found.append((part.min(axis=axes), part.max(axis=axes)))
+    lows, highs = zip(*found, strict=True)
+    return np.min(lows, axis=0), np.max(highs, axis=0)
