@@ -4,7 +4,9 @@ Devices are set up as TensorFlow's runtime starts, once in a process: `start` co
 `make` after it.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -16,6 +18,7 @@ from src.errors import UserError
 from src.steps.step import Step
 from src.strategy import StrategyConfig
 from src.workers.chief import Workers
+from src.workers.cluster import VARIABLE
 
 _multiworker: list[tf.distribute.Strategy] = []
 
@@ -59,11 +62,12 @@ def make(strategy: StrategyConfig) -> tf.distribute.Strategy:
     for kind in ("GPU", "CPU"):
         names = [device.name for device in tf.config.list_logical_devices(kind)]
         if len(names) >= strategy.devices:
-            return tf.distribute.MirroredStrategy(
-                names[: strategy.devices],
-                # On a CPU the other ways add nothing; named, so that no warning compares them.
-                cross_device_ops=tf.distribute.ReductionToOneDevice() if kind == "CPU" else None,
-            )
+            # On a CPU the other ways add nothing; named, so that no warning compares them.
+            add_up = tf.distribute.ReductionToOneDevice() if kind == "CPU" else None
+            with _without_cluster():
+                return tf.distribute.MirroredStrategy(
+                    names[: strategy.devices], cross_device_ops=add_up
+                )
     raise UserError(
         f"strategy.devices={strategy.devices}: TensorFlow has started with fewer devices in this "
         "process, for an earlier job of the sweep; give every job the same strategy"
@@ -109,6 +113,17 @@ def splits(dataset: Dataset) -> dict[str, Split]:
     """The splits by name."""
     found = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     return {name: split for name, split in found.items() if split is not None}
+
+
+@contextlib.contextmanager
+def _without_cluster() -> Iterator[None]:
+    """Within it TF_CONFIG is not there: TensorFlow would look for other processes."""
+    kept = os.environ.pop(VARIABLE, None)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            os.environ[VARIABLE] = kept
 
 
 def _check_count(wanted: int, found: int, kind: str) -> None:

