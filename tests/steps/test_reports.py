@@ -155,8 +155,9 @@ def test_a_forgetful_step_is_not_fused_either():
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in Path("conf/step").glob("*.yaml")))
-def test_every_kind_of_step_logs_gradients(program, name):
-    made, _ = program(f"step={name}", "step.log_gradients=true", "jit=auto", "eager=true")
+def test_every_kind_of_step_logs_gradients(program, teacher, name):
+    chosen = [f"step={name}", *([teacher()] if name == "distillation" else [])]
+    made, _ = program(*chosen, "step.log_gradients=true", "jit=auto", "eager=true")
     made.run(0, np.full((1, 1), 0.1, np.float32), np.ones(1, bool))
     layers = {"mlp/dense_1", "mlp/logits"}
     kinds = ("gradient_norm", "update_norm")
