@@ -7,6 +7,8 @@ ARGS :=
 WORKERS := 2  # test processes, of a gigabyte each
 
 python := $(VENV)/bin/python
+pytest := $(python) -m pytest -n $(WORKERS) --dist loadfile
+compiling := tests/engine tests/steps tests/losses tests/optimizers tests/hydra_plugins tests/models
 installed := $(VENV)/installed.lock
 bytecode := $(VENV)/bytecode.stamp
 # Printed by a Python that can make the environment; any other fails or prints nothing.
@@ -26,12 +28,16 @@ setup: $(bytecode)  ## make .venv from requirements.lock (the other targets do i
 train: setup  ## train; ARGS="optimizer=adam epochs=5" overrides the configuration
 	@$(python) -m src.train $(ARGS)
 
+# In two halves, in new processes: each program that XLA compiles takes some 80 memory mappings of
+# its process for good, and Linux allows a process 65,530.
 test: setup  ## the tests, except the slow ones; ARGS="-k name" goes to pytest
-	@$(python) -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+	@$(pytest) -m "not slow" $(compiling) $(ARGS) || test $$? -eq 5
+	@$(pytest) -m "not slow" tests $(addprefix --ignore=,$(compiling)) $(ARGS) || test $$? -eq 5
 
 # pytest's exit code 5: no test is marked slow, or none that ARGS selects.
 test-slow: setup  ## the tests that need minutes, a browser or a data set
-	@$(python) -m pytest -n $(WORKERS) --dist loadfile -m slow $(ARGS) || test $$? -eq 5
+	@$(pytest) -m slow $(compiling) $(ARGS) || test $$? -eq 5
+	@$(pytest) -m slow tests $(addprefix --ignore=,$(compiling)) $(ARGS) || test $$? -eq 5
 
 # An hour or two on two processors; Ctrl-C prints the table so far.
 torture: setup  ## kills, faults and damage by the hundred; ARGS="sections=kills kills=50 seed=1"

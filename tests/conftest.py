@@ -9,6 +9,7 @@ import functools
 import io
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -219,6 +220,8 @@ def started(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 
     def start(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
         paths = [str(ROOT), environment.pop("PYTHONPATH", "")]
+        # A shell without job control starts what runs in the background with Ctrl-C ignored.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
             [sys.executable, "-m", "src.train", *arguments],
             cwd=folder,
@@ -227,6 +230,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
             stderr=subprocess.PIPE,
             text=True,
         )
+        signal.signal(signal.SIGINT, before)
         processes.append(process)
         return process
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from src.engine import checkpoint
-from src.tracking import sqlite_file
+from src.tracking import journal, sqlite_file
 from src.tracking.outstanding import FILE_NAME as DELIVERY
 from src.tracking.record import FILE_NAME
 from tests.torture.facts import Facts, differences, facts, undelivered
@@ -74,7 +74,8 @@ class Bench:
     def go_on(self, outputs: Path, reference: "Reference", sabotage: str = "") -> list[str]:
         """Resume the run in `outputs`, deliver it, and say what differs from `reference`."""
         found = runs(outputs)
-        if not found or facts(found[-1]).status != "FINISHED":
+        begun = [run for run in found if (run / journal.FILE_NAME).exists()]
+        if not begun or facts(begun[-1]).status != "FINISHED":
             ended = self.train(outputs, *reference.overrides, sabotage=sabotage)
             if ended.code != 0:
                 return [f"the resumed run exits with {ended.code}: {ended.said[-600:]}"]
