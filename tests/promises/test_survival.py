@@ -111,7 +111,7 @@ def test_processes_started_at_one_moment_on_a_new_store(bench):
 @pytest.mark.slow
 @pytest.mark.parametrize("train", [False, True])
 def test_more_processes_started_at_one_moment(bench, train):
-    assert starts.start(bench, 8 if train else 32, train=train) == []
+    assert starts.start(bench, 8 if train else 16, train=train) == []
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from tests.tracking.runs import free_port
 from tests.tracking.server import Server, serving
 
 WORDS = (*TINY, "epochs=20", "tracking.wait_seconds=2")
-SLACK_SECONDS = 30  # a busy machine takes some; a run that waits for a store that hangs takes longer
+SLACK_SECONDS = 30  # a busy machine's; a run that waits for a store that hangs takes longer
 
 # Name to the fault of a path, and whether the end of the run is still without delivery.
 PROXIED: dict[str, tuple[Callable[[str], str | None], bool]] = {
