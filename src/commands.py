@@ -1,9 +1,12 @@
-"""The command line of the entries that use a recorded run: words like KEY=VALUE."""
+"""The command lines of the entries that Hydra does not run: words like KEY=VALUE, exit codes."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from src.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
 from src.targets import suggest
@@ -64,13 +67,26 @@ def path(text: str) -> Path:
 
 
 def enter(command: Callable[[Sequence[str]], int], words: Sequence[str], help_text: str) -> int:
-    """Run a command; returns its exit code (see `src.errors`)."""
-    try:
+    """Run a command of words KEY=VALUE, or print its help; its exit code (see `src.errors`)."""
+
+    def work() -> int:
         if {"--help", "-h"} & set(words):
             print(help_text.strip())
-            code = 0
-        else:
-            code = command(words)
+            return 0
+        return command(words)
+
+    return exit_code(work)
+
+
+def exit_code(work: Callable[[], int], interrupted: str = "") -> int:
+    """Run a command's work: what it returns, or the code of what it raises (see `src.errors`).
+
+    Args:
+        work: to be run.
+        interrupted: what to say after Ctrl-C.
+    """
+    try:
+        code = work()
         sys.stdout.flush()
         return code
     except UserError as error:
@@ -82,4 +98,78 @@ def enter(command: Callable[[Sequence[str]], int], words: Sequence[str], help_te
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except KeyboardInterrupt:
+        if interrupted:
+            print(f"\n{interrupted}", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A key of a command that also takes folders.
+
+    Args:
+        text: what it does, for the help.
+        default: its value where it is not given.
+        kind: what its values must be.
+    """
+
+    text: str
+    default: str = ""
+    kind: Literal["text", "flag", "seconds"] = "text"
+
+
+def folders_and_settings(
+    module: str,
+    description: str | None,
+    settings: Mapping[str, Setting],
+    codes: str,
+    words: Sequence[str] | None,
+) -> tuple[list[str], dict[str, str]]:
+    """Read the words of a command that takes folders, or runs' ids, and settings KEY=VALUE.
+
+    Args:
+        module: the command's name after `python -m`.
+        description: for the help.
+        settings: its keys.
+        codes: the exit codes, for the help.
+        words: of the command line; None: this process's.
+
+    Returns:
+        The folders and ids, and the value of every setting.
+
+    Raises:
+        UserError: an unknown key, or a value that its kind does not allow.
+    """
+    lines = "\n".join(f"  {key}=...  {setting.text}" for key, setting in settings.items())
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        epilog=f"settings:\n{lines}\n\nExit codes: {codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="*", metavar="FOLDER or key=value")
+    names: list[str] = []
+    values = {key: setting.default for key, setting in settings.items()}
+    for word in parser.parse_args(words).words:
+        key, equals, value = word.partition("=")
+        if equals and key in settings:
+            values[key] = value
+        elif equals and not Path(word).exists() and "/" not in key:
+            raise UserError(f"unknown setting {key!r}: allowed are {', '.join(settings)}")
+        else:
+            names.append(word)
+    for key, setting in settings.items():
+        if setting.kind == "flag" and values[key] not in ("true", "false"):
+            raise UserError(f"{key}={values[key]}: allowed are true and false")
+        if setting.kind == "seconds":
+            _check_seconds(key, values[key])
+    return names, values
+
+
+def _check_seconds(key: str, value: str) -> None:
+    try:
+        positive = float(value) > 0  # nan is no time either
+    except ValueError:
+        positive = False
+    if not positive:
+        raise UserError(f"{key}={value}: give seconds, more than 0")

@@ -9,62 +9,32 @@ checkpoints and records, half-claimed folders, leftovers of interrupted saves, l
 in MLflow's database without a folder. A run that is going on is never touched.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from src.checkup.examination import examine
 from src.checkup.finding import Examination, Finding
-from src.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
+from src.commands import Setting, exit_code, folders_and_settings
+from src.errors import EXIT_FAILED, UserError
 from src.tracking import late
 
-KEYS = {
-    "fix": "true: mend everything without asking (default: false)",
-    "outputs": "root of all that training wrote (default: outputs)",
-    "timeout": "seconds that a delivery may take (default: 600)",
+SETTINGS = {
+    "fix": Setting("true: mend everything without asking (default: false)", "false", "flag"),
+    "outputs": Setting("root of all that training wrote (default: outputs)", "outputs"),
+    "timeout": Setting("seconds that a delivery may take (default: 600)", "600", "seconds"),
 }
+CODES = "0 all is well or was mended, 1 something is not, 2 wrong input"
 ROUNDS = 4  # what is mended may bring up more: a run that is closed has an end to deliver
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; its exit code."""
-    try:
-        return _Visit(*_parse(arguments)).run()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    except KeyboardInterrupt:
-        print("\nstopped; what was mended stays mended", file=sys.stderr)
-        return EXIT_INTERRUPTED
 
+    def work() -> int:
+        given = folders_and_settings("src.doctor", __doc__, SETTINGS, CODES, arguments)
+        return _Visit(*given).run()
 
-def _parse(arguments: list[str] | None) -> tuple[list[str], dict[str, str]]:
-    keys = "\n".join(f"  {key}=...  {text}" for key, text in KEYS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m src.doctor",
-        description=__doc__,
-        epilog=f"settings:\n{keys}\n\nExit codes: 0 all is well or was mended, 1 something is not, "
-        "2 wrong input",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("words", nargs="*", metavar="FOLDER or key=value")
-    options, names = {"fix": "false", "outputs": "outputs", "timeout": "600"}, []
-    for word in parser.parse_args(arguments).words:
-        key, separator, value = word.partition("=")
-        if separator and key in KEYS:
-            options[key] = value
-        elif separator and not Path(word).exists() and "/" not in key:
-            raise UserError(f"unknown setting {key!r}: allowed are {', '.join(KEYS)}")
-        else:
-            names.append(word)
-    if options["fix"] not in ("true", "false"):
-        raise UserError(f"fix={options['fix']}: allowed are true and false")
-    try:
-        if not float(options["timeout"]) > 0:
-            raise ValueError
-    except ValueError:
-        raise UserError(f"timeout={options['timeout']}: give seconds, more than 0") from None
-    return names, options
+    return exit_code(work, interrupted="stopped; what was mended stays mended")
 
 
 class _Visit:

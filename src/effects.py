@@ -6,28 +6,21 @@ calibration, robust accuracy and sharpness.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 from src import job, startup
-from src.compose import compose
-from src.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, CannotFuse, UserError
+from src.commands import exit_code
+from src.compose import CONFIGURATION, compose
+from src.errors import EXIT_FAILED, CannotFuse, UserError
 from src.measures import settings
 
 if TYPE_CHECKING:
     from src.measures.effects import Effects
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
-OWN_KEYS = (
-    "seeds",
-    "kinds",
-    "keys",
-    "measure",
-)  # of conf/effects.yaml; all others are conf/config.yaml's
+OWN_KEYS = ("seeds", "kinds", "keys", "measure")  # of conf/effects.yaml; the rest is training's
 TAKEN = ("step", "seed", "resume", "eager", "debug")
 HEADINGS = ("step", "test accuracy", "calibration error", "robust accuracy", "sharpness")
 
@@ -38,19 +31,15 @@ class RunFailed(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, measure and print the table; returns the exit code."""
-    try:
-        overrides = _parse(arguments)
-        return compare(overrides)
-    except UserError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    except RunFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+
+    def work() -> int:
+        try:
+            return compare(_parse(arguments))
+        except RunFailed as error:
+            print(f"failed: {error}", file=sys.stderr)
+            return EXIT_FAILED
+
+    return exit_code(work)
 
 
 def compare(overrides: Sequence[str]) -> int:
@@ -131,7 +120,7 @@ def _parse(arguments: Sequence[str] | None) -> list[str]:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Exit codes: 0 done, 1 a run failed, 2 the input was wrong.\n\n"
-        + (CONF / "effects.yaml").read_text(encoding="utf-8"),
+        + (CONFIGURATION / "effects.yaml").read_text(encoding="utf-8"),
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for src.train")
     return list(parser.parse_args(arguments).overrides)

@@ -6,14 +6,14 @@ configuration composes; their gradients are compared with finite differences.
 """
 
 import argparse
-import os
 import sys
 import textwrap
 from collections.abc import Sequence
 
 from src import config, startup
+from src.commands import exit_code
 from src.compose import CONFIGURATION, compose
-from src.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
+from src.errors import EXIT_FAILED
 from src.job import load_data
 from src.tape import settings
 
@@ -23,20 +23,7 @@ OWN_KEYS = ("tolerance", "check")  # of conf/gradients.yaml; all others are conf
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the lessons, or check what the overrides compose; returns the exit code."""
     overrides = _parse(arguments)
-    try:
-        code = check(overrides) if overrides else teach()
-        sys.stdout.flush()
-        return code
-    except UserError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    except BrokenPipeError:  # what reads the output, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    return exit_code(lambda: check(overrides) if overrides else teach())
 
 
 def teach() -> int:

@@ -7,61 +7,42 @@ A run whose process is gone without an end is closed as KILLED first. May be cal
 likes: what the store holds is not doubled.
 """
 
-import argparse
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
+from src.commands import Setting, exit_code, folders_and_settings
+from src.errors import EXIT_FAILED, UserError
 from src.tracking import closing, folders, journal, late
 from src.tracking.outstanding import load_delivery, outstanding
 from src.tracking.record import RunRecord
 
-KEYS = {
-    "outputs": "root of all that training wrote (default: outputs)",
-    "uri": "deliver to this store instead of the one each run names",
-    "again": "true: deliver from the start once more, e.g. into a store restored from a backup",
-    "close": "true: close runs without an end even if their process ran on another machine",
-    "timeout": "seconds to go on for at most (default: 600)",
+SETTINGS = {
+    "outputs": Setting("root of all that training wrote (default: outputs)", "outputs"),
+    "uri": Setting("deliver to this store instead of the one each run names"),
+    "again": Setting(
+        "true: deliver from the start once more, e.g. into a store restored from a backup",
+        "false",
+        "flag",
+    ),
+    "close": Setting(
+        "true: close runs without an end even if their process ran on another machine",
+        "false",
+        "flag",
+    ),
+    "timeout": Setting("seconds to go on for at most (default: 600)", "600", "seconds"),
 }
+CODES = "0 delivered, 1 something isn't, 2 wrong input"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; its exit code."""
-    try:
-        return _sync(*_parse(arguments))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
 
+    def work() -> int:
+        names, values = folders_and_settings("src.sync", __doc__, SETTINGS, CODES, arguments)
+        return _sync(folders.recorded(folders.roots(names, Path(values["outputs"]))), values)
 
-def _parse(arguments: list[str] | None) -> tuple[list[Path], dict[str, str]]:
-    keys = "\n".join(f"  {key}=...  {text}" for key, text in KEYS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m src.sync",
-        description=__doc__,
-        epilog=f"settings:\n{keys}\n\nExit codes: 0 delivered, 1 something isn't, 2 wrong input",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("words", nargs="*", metavar="FOLDER or key=value")
-    options, names = {"outputs": "outputs", "timeout": "600"}, []
-    for word in parser.parse_args(arguments).words:
-        key, separator, value = word.partition("=")
-        if separator and key in KEYS:
-            options[key] = value
-        elif separator and not Path(word).exists() and "/" not in key:
-            raise UserError(f"unknown setting {key!r}: allowed are {', '.join(KEYS)}")
-        else:
-            names.append(word)
-    for key in ("again", "close"):
-        if options.setdefault(key, "false") not in ("true", "false"):
-            raise UserError(f"{key}={options[key]}: allowed are true and false")
-    try:
-        if not float(options["timeout"]) > 0:  # nan is no time either
-            raise ValueError
-    except ValueError:
-        raise UserError(f"timeout={options['timeout']}: give seconds, more than 0") from None
-    return folders.recorded(folders.roots(names, Path(options["outputs"]))), options
+    return exit_code(work, interrupted="stopped; what was delivered stays delivered")
 
 
 def _sync(found: list[Path], options: dict[str, str]) -> int:
@@ -75,8 +56,8 @@ def _sync(found: list[Path], options: dict[str, str]) -> int:
     wanted = [
         folder
         for folder, record in records.items()
-        if (options.get("uri") or record.tracking_uri)
-        and (options["again"] == "true" or "uri" in options or _needs(folder, record))
+        if (options["uri"] or record.tracking_uri)
+        and (options["again"] == "true" or options["uri"] or _needs(folder, record))
     ]
     problems: dict[Path, str] = {}
     if wanted:
@@ -104,7 +85,7 @@ def _deliver(wanted: list[Path], options: dict[str, str]) -> dict[Path, str]:
         for folder in wanted:
             _close(folder)
     again = options["again"] == "true"
-    return late.deliver(wanted, float(options["timeout"]), options.get("uri"), again=again)
+    return late.deliver(wanted, float(options["timeout"]), options["uri"] or None, again=again)
 
 
 def _close(folder: Path) -> None:

@@ -1,14 +1,13 @@
 """The command line of the benchmark: `key=value` words, as `src.train` has them."""
 
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from src import commands
 from src.errors import UserError
-from src.targets import suggest
 
-KEYS = ("rows", "quick", "outputs")
+KEYS = {"rows": "all", "quick": "false", "outputs": "outputs"}
 
 
 @dataclass(frozen=True)
@@ -36,21 +35,13 @@ def parse(words: Sequence[str], known: Collection[str]) -> Settings:
     Raises:
         UserError: naming the word that is wrong.
     """
-    values: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if key not in KEYS:
-            raise UserError(f"{key}: there is no such key{suggest(key, KEYS)}")
-        if not equals or not value:
-            raise UserError(f"{key}: give it as {key}=VALUE")
-        values[key] = value
-    quick = values.get("quick", "false").lower()
+    values, _ = commands.parse(words, KEYS)
+    quick = values["quick"].lower()
     if quick not in ("true", "false"):
         raise UserError(f"quick={values['quick']}: allowed are true and false")
-    names = [name.strip() for name in values.get("rows", "all").strip("[]").split(",")]
+    names = [name.strip() for name in values["rows"].strip("[]").split(",")]
     for name in names:
         if name not in known and name != "all":
             raise UserError(f"rows={name}: there is no such row; there are {', '.join(known)}")
-    outputs = Path(os.path.expandvars(values.get("outputs", "outputs"))).expanduser().absolute()
     chosen = [name for name in known if "all" in names or name in names]
-    return Settings(tuple(chosen), quick == "true", outputs)
+    return Settings(tuple(chosen), quick == "true", commands.path(values["outputs"]))

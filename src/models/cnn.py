@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 import keras
 from pydantic import Field
 
-from src.errors import UserError
 from src.models.activation import check_activation
+from src.models.pictures import PictureModel
 
 
 @keras.saving.register_keras_serializable(package="harness")
-class CNN(keras.Model):
+class CNN(PictureModel):
     """Blocks that halve the picture, then a dense layer that gives logits.
 
         x = inputs                                           # (batch, height, width, channels)
@@ -36,6 +36,8 @@ class CNN(keras.Model):
         UserError: when there is no such activation; in `build`, when the inputs are no pictures.
     """
 
+    choice = "cnn"
+
     def __init__(
         self,
         num_classes: Annotated[int, Field(gt=0)],
@@ -58,7 +60,7 @@ class CNN(keras.Model):
         self.dropout = dropout
         self.normalisation_momentum = normalisation_momentum
         policy = self.dtype_policy
-        self.blocks: list[keras.layers.Layer] = []
+        self.blocks = []
         for number, count in enumerate(filters, start=1):
             self.blocks += [
                 keras.layers.Conv2D(
@@ -86,31 +88,6 @@ class CNN(keras.Model):
             self.blocks.append(keras.layers.Dropout(dropout, name="dropout", dtype=policy))
         # Logits stay in the variables' precision: half-precision ones would overflow in the loss.
         self.logits = keras.layers.Dense(num_classes, name="logits", dtype=policy.variable_dtype)
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create the weights for inputs of `input_shape`, batch axis included."""
-        if len(input_shape) not in (3, 4):
-            raise UserError(
-                f"model=cnn: it takes pictures (height, width, channels) or (height, width), and a "
-                f"row of the data has shape {tuple(input_shape[1:])}; use model=mlp"
-            )
-        shape = (*input_shape, 1) if len(input_shape) == 3 else input_shape
-        for layer in (*self.blocks, self.logits):
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
-        self.built = True
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Logits (batch, num_classes) of pictures (batch, height, width[, channels])."""
-        x = inputs
-        if len(x.shape) == 3:
-            x = keras.ops.expand_dims(x, -1)
-        for layer in self.blocks:
-            if isinstance(layer, keras.layers.BatchNormalization | keras.layers.Dropout):
-                x = layer(x, training=training)
-            else:
-                x = layer(x)
-        return self.logits(x)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import keras
 from pydantic import AfterValidator, Field
 
-from src.errors import UserError
+from src.models.pictures import PictureModel, build_in_row, call_in_row
 
 
 def _of_six(depth: int) -> int:
@@ -49,11 +49,8 @@ class ResidualBlock(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the weights for inputs (batch, height, width, channels)."""
-        for layers in (self.branch, self.shortcut):
-            shape = input_shape
-            for layer in layers:
-                layer.build(shape)
-                shape = layer.compute_output_shape(shape)
+        build_in_row(self.branch, input_shape)
+        build_in_row(self.shortcut, input_shape)
         self.built = True
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -64,16 +61,12 @@ class ResidualBlock(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Feature maps (batch, height, width, channels) to those of the block."""
-        y, shortcut = inputs, inputs
-        for layer in self.branch:
-            y = _call(layer, y, training)
-        for layer in self.shortcut:
-            shortcut = _call(layer, shortcut, training)
-        return keras.ops.relu(y + shortcut)
+        y = call_in_row(self.branch, inputs, training)
+        return keras.ops.relu(y + call_in_row(self.shortcut, inputs, training))
 
 
 @keras.saving.register_keras_serializable(package="harness")
-class ResNet(keras.Model):
+class ResNet(PictureModel):
     """A convolution, three stages of residual blocks, the mean over the picture, a dense layer.
 
         x = relu(normalisation(convolution(width)(inputs)))    # (batch, height, width, channels)
@@ -94,6 +87,8 @@ class ResNet(keras.Model):
         UserError: in `build`, when the inputs are no pictures.
     """
 
+    choice = "resnet"
+
     def __init__(
         self,
         num_classes: Annotated[int, Field(gt=0)],
@@ -112,7 +107,7 @@ class ResNet(keras.Model):
         self.stem_stride = stem_stride
         self.normalisation_momentum = momentum = normalisation_momentum
         policy = self.dtype_policy
-        self.blocks: list[keras.layers.Layer] = [
+        self.blocks = [
             *normalised_convolution(width, 3, stem_stride, momentum, "stem", policy),
             keras.layers.Activation("relu", name="activation", dtype=policy),
         ]
@@ -132,28 +127,6 @@ class ResNet(keras.Model):
         self.blocks.append(keras.layers.GlobalAveragePooling2D(name="mean", dtype=policy))
         # Logits stay in the variables' precision: half-precision ones would overflow in the loss.
         self.logits = keras.layers.Dense(num_classes, name="logits", dtype=policy.variable_dtype)
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create the weights for inputs of `input_shape`, batch axis included."""
-        if len(input_shape) not in (3, 4):
-            raise UserError(
-                f"model=resnet: it takes pictures (height, width, channels) or (height, width), "
-                f"and a row of the data has shape {tuple(input_shape[1:])}; use model=mlp"
-            )
-        shape = (*input_shape, 1) if len(input_shape) == 3 else input_shape
-        for layer in (*self.blocks, self.logits):
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
-        self.built = True
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Logits (batch, num_classes) of pictures (batch, height, width[, channels])."""
-        x = inputs
-        if len(x.shape) == 3:
-            x = keras.ops.expand_dims(x, -1)
-        for layer in self.blocks:
-            x = _call(layer, x, training)
-        return self.logits(x)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -186,9 +159,3 @@ def normalised_convolution(
             momentum=momentum, name=f"normalisation_{name}", dtype=policy
         ),
     ]
-
-
-def _call(layer: keras.layers.Layer, x: Any, training: bool | None) -> Any:
-    if isinstance(layer, keras.layers.BatchNormalization | ResidualBlock):
-        return layer(x, training=training)
-    return layer(x)
