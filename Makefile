@@ -7,7 +7,8 @@ ARGS :=
 WORKERS := 2  # test processes, of a gigabyte each
 
 python := $(VENV)/bin/python
-pytest := $(python) -m pytest -n $(WORKERS) --dist loadfile
+# A test process that dies ends the suite: pytest-xdist 3.8 may wait for ever for its successor's.
+pytest := $(python) -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0
 compiling := tests/engine tests/steps tests/losses tests/optimizers tests/hydra_plugins tests/models
 installed := $(VENV)/installed.lock
 bytecode := $(VENV)/bytecode.stamp

@@ -19,7 +19,7 @@ def command(*words, prefix=()):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=580,
     )
 
 

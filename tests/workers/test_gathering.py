@@ -74,7 +74,9 @@ def join(addresses, configured, left):
 
 @pytest.fixture
 def workers(addresses, configured):
-    return Workers(Cluster(addresses, 0), configured(*QUICK))
+    made = Workers(Cluster(addresses, 0), configured(*QUICK))
+    yield made
+    made.__exit__(None, None, None)  # or 20 s after a loss its last resort would end this process
 
 
 def test_workers_are_told_and_answer(workers, join, no_signals):
