@@ -12,6 +12,7 @@ FREE = (
     "outputs",
     "name",
     "data.streaming",
+    "data.cache",
     "log_every",
     "profile_calls",
     "objective",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = ("best", "last")
 # Keys of `data` that decide how its rows go through the program, not which rows there are.
-HOW_READ = ("batch_size", "evaluation_batch_size", "streaming")
+HOW_READ = ("batch_size", "evaluation_batch_size", "streaming", "cache")
 
 
 @dataclass(frozen=True, eq=False)

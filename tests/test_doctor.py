@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src import doctor
+from src import doctor, locks
 from src.checkup.examination import examine
 from src.engine.checkpoint import Checkpoints
 from src.errors import UserError
-from src.tracking import journal, locks, sqlite_file
+from src.tracking import journal, sqlite_file
 from src.tracking.outstanding import load_delivery
 from src.tracking.store import Store
 from tests.tracking.conftest import database, outputs, prepared_database, rows, uri  # noqa: F401
@@ -363,7 +363,7 @@ def test_an_interrupted_set_up_of_the_database_is_cleared(run, tmp_path):
 def test_a_lock_that_a_stopped_process_keeps_is_told(run, outputs, uri, root):
     folder = outputs / "runs" / "a"
     write_run(folder, uri, artifacts="none")
-    program = "import sys, time; from pathlib import Path; from src.tracking import locks\n"
+    program = "import sys, time; from pathlib import Path; from src import locks\n"
     program += "held = locks.try_lock(Path(sys.argv[1])); print('here', flush=True); time.sleep(60)"
     holder = subprocess.Popen(
         [sys.executable, "-c", program, str(folder / "delivery.lock")],

@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from src import locks
 from src.checkup.finding import Examination, Finding
 from src.checkup.place import DELIVERY_LOCK, Place
-from src.tracking import late, locks, process, sqlite_file, sqlite_rows
+from src.tracking import late, process, sqlite_file, sqlite_rows
 from src.tracking.outstanding import load_delivery
 from src.tracking.record import FOLDER_TAG, ID_TAG
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from src import locks
 from src.errors import UserError
-from src.tracking import closing, folders, journal, locks, process
+from src.tracking import closing, folders, journal, process
 from src.tracking.journal import JournalDamagedError, Line
 from src.tracking.outstanding import FILE_NAME as DELIVERY
 from src.tracking.record import RunRecord

@@ -3,13 +3,16 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from src.data.source import Arrays, Source
+from src.data.pixel_file import open_or_write
+from src.data.source import Source
+from src.data.stored import too_large
 from src.errors import UserError
 
 READ = (".png", ".jpg", ".jpeg")
@@ -24,6 +27,9 @@ def load(
     height: Annotated[int, Field(gt=0)],
     width: Annotated[int, Field(gt=0)],
     channels: Literal[1, 3],
+    streaming: bool | Literal["auto"],
+    cache: str,
+    room: int | None = None,
 ) -> Source:
     """Read PATH/CLASS/*.png, or PATH/train/CLASS/*.png and likewise val and test.
 
@@ -34,6 +40,10 @@ def load(
         height: of the pictures afterwards, in pixels.
         width: likewise.
         channels: 1 for grey, 3 for red, green and blue.
+        streaming: whether the pixels are kept in a file and read as they are used; `auto`: where
+            they would take too much of the memory.
+        cache: folder for that file.
+        room: free memory in bytes; None where it is not known.
 
     Returns:
         x uint8 (rows, height, width, channels), y int64 (rows,), classes in order of their names.
@@ -53,12 +63,27 @@ def load(
             f"{splits['train']}: {len(classes)} folders, but there is a class for each and nothing "
             f"to learn from less than two; {LAYOUT}"
         )
-    read = {}
+    found = {}
     for name, place in splits.items():
         foreign = sorted(set(_folders(place)) - set(classes))
         if foreign:
             raise UserError(f"{place / foreign[0]}: no such class in {splits['train']}")
-        read[name] = _read(place, classes, (width, height), channels)
+        found[name] = _find(place, classes)
+    shape = (height, width, channels)
+    decode = partial(_decode, shape=shape)
+    pictures = sum(len(files) for files, _ in found.values())
+    if streaming == "auto":
+        streaming = too_large(pictures * height * width * channels, room)
+    read = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding lets other threads run
+        for name, (files, labels) in found.items():
+            if streaming:
+                x = open_or_write(Path(cache).expanduser(), files, shape, decode, pool)
+            else:
+                x = np.empty((len(files), *shape), np.uint8)
+                for row, pixels in enumerate(pool.map(decode, files)):
+                    x[row] = pixels
+            read[name] = x, labels
     return Source(
         name=folder.name or "pictures",
         train=read["train"],
@@ -68,6 +93,7 @@ def load(
         num_classes=len(classes),
         class_names=tuple(classes),
         source=str(folder),
+        streaming=bool(streaming),
     )
 
 
@@ -87,9 +113,8 @@ def _folders(place: Path) -> list[str]:
     )
 
 
-def _read(
-    place: Path, classes: Sequence[str], size: tuple[int, int], channels: Literal[1, 3]
-) -> Arrays:
+def _find(place: Path, classes: Sequence[str]) -> tuple[list[Path], np.ndarray]:
+    """The pictures of a split and their labels, int64."""
     files: list[Path] = []
     labels: list[int] = []
     for number, name in enumerate(classes):
@@ -98,15 +123,7 @@ def _read(
         labels += [number] * len(found)
     if not files:
         raise UserError(f"{place}: no pictures in its folders; {LAYOUT}")
-    x = np.empty((len(files), size[1], size[0], channels), np.uint8)
-
-    def decode(row: int) -> None:
-        x[row] = _decode(files[row], size, channels)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding lets other threads run
-        for _ in pool.map(decode, range(len(files))):
-            pass
-    return x, np.array(labels, np.int64)
+    return files, np.array(labels, np.int64)
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -125,17 +142,18 @@ def _pictures(folder: Path) -> list[Path]:
     return found
 
 
-def _decode(file: Path, size: tuple[int, int], channels: Literal[1, 3]) -> np.ndarray:
+def _decode(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
     from PIL import Image, ImageOps
 
+    height, width, channels = shape
     try:
         with Image.open(file, formats=("PNG", "JPEG")) as picture:
             turned = ImageOps.exif_transpose(picture)
             converted = turned.convert("L" if channels == 1 else "RGB")
-            resized = converted.resize(size, Image.Resampling.BILINEAR)
+            resized = converted.resize((width, height), Image.Resampling.BILINEAR)
     except Exception as error:  # a broken picture can raise nearly anything
         lines = str(error).splitlines() or [type(error).__name__]
         raise UserError(
             f"{file}: can't be read as a PNG or JPEG picture ({lines[0]}); replace or remove it"
         ) from error
-    return np.asarray(resized, np.uint8).reshape(size[1], size[0], channels)
+    return np.asarray(resized, np.uint8).reshape(shape)

@@ -42,8 +42,8 @@ def load(
         raise UserError(f"data.seed={seed}: allowed are whole numbers from 0 to below 2**64")
     function = locate(config["_target_"], "data._target_")
     arguments = {key: value for key, value in config.items() if key not in NOT_THE_SOURCES}
-    # For sources that draw values, or know better how to split.
-    offered = {"seed": seed} | {key: config[key] for key in FRACTIONS}
+    # For sources that draw values, know better how to split, or can leave rows in a file.
+    offered = {"seed": seed, "room": room} | {key: config[key] for key in FRACTIONS}
     try:
         source = call(function, arguments, key="data", offered=offered)
         if not isinstance(source, Source):

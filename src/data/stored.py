@@ -76,6 +76,10 @@ def streams(wanted: bool | str, arrays: list[np.ndarray], where: str, room: int 
             "files streams"
         )
     if wanted == "auto":
-        held = 4 * sum(x.size for x in arrays)  # as float32
-        return mapped and room is not None and held > SHARE * room
+        return mapped and too_large(sum(x.size for x in arrays), room)
     return bool(wanted)
+
+
+def too_large(values: int, room: int | None) -> bool:
+    """Whether so many values, held as float32, would fill too much of `room` free bytes."""
+    return room is not None and 4 * values > SHARE * room

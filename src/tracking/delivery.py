@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from src import crash_points
-from src.tracking import journal, limits, locks, outstanding
+from src import crash_points, locks
+from src.tracking import journal, limits, outstanding
 from src.tracking.batch import Batch, text_batches
 from src.tracking.ending import deliver_end
 from src.tracking.journal import JournalDamagedError, Line

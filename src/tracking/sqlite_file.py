@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from src import crash_points
-from src.tracking.locks import locked
+from src.locks import locked
 
 PREPARE_SECONDS = 120.0  # making a database takes 1.7 s, much more on a loaded machine
 _DRAFT = ".new"

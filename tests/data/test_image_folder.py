@@ -9,7 +9,13 @@ from PIL import Image
 from src.data import image_folder
 from src.errors import UserError
 
-KEYS: dict[str, Any] = {"height": 2, "width": 3, "channels": 3}
+KEYS: dict[str, Any] = {
+    "height": 2,
+    "width": 3,
+    "channels": 3,
+    "streaming": False,
+    "cache": "none",
+}
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ LAYERS = [
     {"config"},
     {"targets", "arguments", "strategy"},
     {"errors", "ranking", "patience", "provenance", "console", "startup", "composition", "storage"},
-    {"crash_points"},
+    {"crash_points", "locks"},
 ]
 # Where TensorFlow and Keras may be imported as a module is imported.
 NEEDS_TENSORFLOW = {
