@@ -10,13 +10,14 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from src import attributes, job, naming, report, startup
+from src import attributes, job, naming, report, startup, storage
 from src.config import flatten
 from src.console import warn
 from src.errors import CannotFuse, UserError
@@ -164,11 +165,13 @@ def train(jobs: Sequence[Job], factors: np.ndarray, *, force: bool) -> dict[int,
 
 def _failed(jobs: Sequence[Job], error: Exception) -> dict[int, float]:
     """Record every job as failed for one reason."""
-    if not isinstance(error, UserError):
+    full = storage.described(error, jobs[0].outputs)
+    if not isinstance(error, UserError) and not full:
         traceback.print_exc()
     for each in jobs:
         assert each.sweep is not None
         folder = each.sweep / str(each.number)
-        job.record_failure(folder, each.sweep, each.name, each.overrides, error)
-    print(f"{len(jobs)} jobs: failed: {error}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # of a full disk, which is told below
+            job.record_failure(folder, each.sweep, each.name, each.overrides, error)
+    print(f"{len(jobs)} jobs: failed: {full or error}", file=sys.stderr, flush=True)
     return {each.number: math.nan for each in jobs}

@@ -154,3 +154,14 @@ def test_jobs_of_a_sweep_on_a_full_disk_fail_one_by_one(disk, command, tiny):
     assert "Traceback" not in ended.err
     assert "the disk is full" in ended.err + ended.out
     filler.unlink()
+
+
+@pytest.mark.parametrize("leave", [24 << 10, 48 << 10])
+def test_fused_jobs_on_a_full_disk_fail_without_a_traceback(disk, command, tiny, leave):
+    disk.mkdir()
+    fill(disk, leave)
+    given = tiny("epochs=1", "seed=1,2,3")
+    ended = command("-m", "hydra/launcher=fused", *given, f"outputs={disk}")
+    assert ended.code == 1
+    assert "Traceback" not in ended.err
+    assert "the disk is full" in ended.err + ended.out
