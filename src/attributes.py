@@ -15,8 +15,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.config import Config, Group, flatten
+from src.config import Config, flatten
 from src.errors import UserError
+from src.groups import Group
 from src.identity import FREE, TENSORS
 from src.targets import bind, call, locate
 

@@ -11,13 +11,14 @@ from keras.src.models.functional import Functional
 
 from src import initialisation, own_target, teacher
 from src.augmentations.augmentation import Augmentation
-from src.config import Config, Group, check_monitored
+from src.config import Config, check_monitored
 from src.data.balance import class_weights
 from src.data.dataset import Dataset
 from src.engine import freezing
 from src.engine.assignment import use_plain_assignments
 from src.engine.precision import computed_in
 from src.errors import UserError
+from src.groups import Group
 from src.losses.class_weighted import ClassWeighted
 from src.metrics.r2_score import R2Score
 from src.optimizers.accumulation import Accumulation

@@ -14,6 +14,7 @@ from src import config, startup
 from src.commands import exit_code
 from src.compose import CONFIGURATION, compose
 from src.errors import EXIT_FAILED
+from src.groups import Group
 from src.job import load_data
 from src.tape import settings
 
@@ -109,7 +110,7 @@ def _what_is_checked(configuration: config.Config, check: settings.Check, rows: 
     )
 
 
-def _class_name(group: config.Group) -> str:
+def _class_name(group: Group) -> str:
     return group.target.rpartition(".")[2]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from src.arguments import CONFIGURATION
-from src.config import Group
+from src.groups import Group
 
 
 def arguments(group: str, config: Group, target: Callable[..., Any]) -> dict[str, Any]:

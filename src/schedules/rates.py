@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from src.config import Group
 from src.errors import UserError
+from src.groups import Group
 from src.targets import call, locate
 
 

@@ -6,8 +6,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from src.config import Positive
 from src.errors import UserError
+from src.groups import Positive
 from src.targets import validation_message
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from src.build import build
-from src.config import Config, EmaConfig, LossConfig, OptimizerConfig
+from src.config import Config, EmaConfig
 from src.data.balance import class_weights
 from src.data.dataset import Dataset, Split
 from src.engine import state
 from src.errors import UserError
+from src.groups import LossConfig, OptimizerConfig
 from src.steps.step import Step
 from src.tape import precision
 from src.tape.constants import Constants

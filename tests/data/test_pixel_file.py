@@ -1,8 +1,8 @@
 """Pictures decoded into a file of pixels: the same rows as in memory, decoded once."""
 
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -113,10 +113,7 @@ def test_an_interrupted_file_is_begun_anew(folder, tmp_path):
 
 
 def test_a_disk_with_too_little_room_is_told(folder, tmp_path, monkeypatch):
-    usage = os.statvfs(tmp_path)
-    monkeypatch.setattr(
-        pixel_file.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(usage.f_bsize, 0, 99)
-    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=99))
     with pytest.raises(UserError, match=r"data\.cache=.*are free; make room"):
         write(tmp_path / "cache", files(folder))
 

@@ -40,6 +40,7 @@ LAYERS = [
     {"data", "schedules", "tracking", "workers"},
     {"identity"},
     {"config"},
+    {"groups"},
     {"targets", "arguments", "strategy"},
     {"errors", "ranking", "patience", "provenance", "console", "startup", "composition", "storage"},
     {"crash_points", "locks"},
