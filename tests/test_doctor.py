@@ -127,6 +127,17 @@ def test_where_all_is_well_nothing_is_said_or_changed(run, outputs, uri):
     assert content(outputs) == before
 
 
+def test_half_a_saved_model_is_removed(run, outputs, uri):
+    folder = outputs / "runs" / "a"
+    write_run(folder, uri, artifacts="none")
+    deliver(folder)
+    (folder / ".model.aside" / "variables").mkdir(parents=True)
+    code, out, _ = run(f"outputs={outputs}")
+    assert (code, "left behind by interrupted saves: .model.aside" in out) == (1, True)
+    assert run(f"outputs={outputs}", "fix=true")[0] == 0
+    assert not (folder / ".model.aside").exists()
+
+
 @pytest.mark.parametrize(
     ("place", "found"),
     [

@@ -101,6 +101,6 @@ def abandoned_files(folder: Path) -> list[Path]:
     Only to be asked for where nothing is being written or delivered.
     """
     found: list[Path] = []
-    for pattern in (".run.json.*", f".{DELIVERY}.*", "artifacts/.*.json.*"):
+    for pattern in (".run.json.*", f".{DELIVERY}.*", "artifacts/.*.json.*", ".model.aside"):
         found += folder.glob(pattern)
     return sorted(found)
