@@ -73,6 +73,7 @@ def test_every_peer_reaches_the_loss_of_the_reference(peers, tmp_path, overrides
     compare(peers, tmp_path, overrides, names)
 
 
+@pytest.mark.slow
 def test_the_harness_and_fit_reach_the_loss_of_the_reference(peers, tmp_path):
     compare(peers, tmp_path, SOFT, ["harness", "fit"])
 

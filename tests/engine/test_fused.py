@@ -58,7 +58,10 @@ def test_the_choices_are_those_of_conf():
     assert {path.stem for path in Path("conf/step").glob("*.yaml")} == STEPS.keys()
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+QUICK = {"sgd", "momentum", "adam", "muon"}  # those with no, one, two states, and by shape
+
+
+@pytest.mark.parametrize("name", quick_and_slow(OPTIMIZERS, QUICK))
 def test_every_optimizer(configs, name):
     program = compare(configs(f"optimizer={name}", *MODELS["mlp"]))
     assert program.traces == 2  # one program, and one for the smaller last batch
@@ -67,7 +70,7 @@ def test_every_optimizer(configs, name):
 SHALLOW = ("mlp", "dropout", "linear", "cnn", "cnn_dropout")
 
 
-@pytest.mark.parametrize("name", quick_and_slow(MODELS, SHALLOW))
+@pytest.mark.parametrize("name", quick_and_slow(MODELS, {"mlp", "cnn_dropout"}))
 def test_every_model(configs, name):
     # Rounding grows from layer to layer where each of them divides by its own deviation.
     if name in SHALLOW:
@@ -77,7 +80,9 @@ def test_every_model(configs, name):
         compare(deep, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    "name", quick_and_slow(LOSSES, {"sparse_categorical_crossentropy", "huber"})
+)
 def test_every_loss(configs, name):
     compare(configs(f"loss={name}", *LOSSES[name], *MODELS["linear"]))
 
@@ -129,18 +134,25 @@ def test_every_step_with_convolutions_and_batch_normalisation(configs, step, nam
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["optimizer=sgd", "optimizer.clipnorm=0.01"],
-        ["optimizer=sgd", "optimizer.clipvalue=0.01"],
+        pytest.param(["optimizer=sgd", "optimizer.clipnorm=0.01"], marks=pytest.mark.slow),
+        pytest.param(["optimizer=sgd", "optimizer.clipvalue=0.01"], marks=pytest.mark.slow),
         ["optimizer=sgd", "optimizer.global_clipnorm=0.01"],
-        ["optimizer=adam", "optimizer.amsgrad=true", "optimizer.weight_decay=0.1"],
+        pytest.param(
+            ["optimizer=adam", "optimizer.amsgrad=true", "optimizer.weight_decay=0.1"],
+            marks=pytest.mark.slow,
+        ),
         ["optimizer=adam", "ema.decay=0.9"],
-        ["optimizer=rmsprop", "optimizer.momentum=0.5", "optimizer.centered=true"],
+        pytest.param(
+            ["optimizer=rmsprop", "optimizer.momentum=0.5", "optimizer.centered=true"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_further_arguments_of_optimizers(configs, overrides):
     compare(configs(*overrides, *MODELS["linear"]))
 
 
+@pytest.mark.slow
 def test_tokens_with_a_label_for_each(configs):
     keys = ["data.length=4", "data.characters=101", "data.batch_size=8", "model.depth=1"]
     keys += ["model.width=8", "optimizer.learning_rate=0.01"]
@@ -151,7 +163,7 @@ def test_regression_and_its_metrics(configs):
     compare(configs("task=regression", "data.task=regression", "optimizer.learning_rate=0.01"))
 
 
-@pytest.mark.parametrize("name", ["mlp", "dropout"])
+@pytest.mark.parametrize("name", quick_and_slow(["mlp", "dropout"], {"dropout"}))
 def test_compiled_by_xla(configs, name):
     """Without `jit=false`; solo runs with dropout are graphs, which draw the same numbers."""
     program = compare(configs("jit=auto", "optimizer=adam", *MODELS[name]))
@@ -163,7 +175,7 @@ def test_random_numbers_of_xla_where_solo_runs_draw_them(configs):
     assert program.compilation.jit
 
 
-@pytest.mark.parametrize("name", quick_and_slow(OPTIMIZERS, {"sgd", "adamw", "muon"}))
+@pytest.mark.parametrize("name", quick_and_slow(OPTIMIZERS, {"sgd", "muon"}))
 def test_members_may_differ_in_weight_decay(configs, name):
     first = 0.0 if name in ("adamw", "muon") else None
     made = configs(f"optimizer={name}", *MODELS["linear"])

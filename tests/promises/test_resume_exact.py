@@ -78,7 +78,11 @@ KINDS = {
 }
 
 
-SLOW = ("SAM, batch normalisation, dropout", "attacks from random starts")
+SLOW = (
+    "SAM, batch normalisation, dropout",
+    "attacks from random starts",
+    "tokens, a label for each, dropout",
+)
 
 
 @pytest.fixture(

@@ -41,7 +41,12 @@ def checkpoint_of(folder: Path) -> int:
     [
         (signal.SIGINT, 130, DROPOUT),
         (signal.SIGTERM, 143, NORMALISED),
-        (signal.SIGKILL, -9, ("data=digits", "model=mlp", "epochs=150")),
+        pytest.param(
+            signal.SIGKILL,
+            -9,
+            ("data=digits", "model=mlp", "epochs=150"),
+            marks=pytest.mark.slow,  # of kills there are more in test_survival.py
+        ),
     ],
     ids=["SIGINT", "SIGTERM", "SIGKILL"],
 )

@@ -21,12 +21,12 @@ from tests.torture.sabotage import sabotaged
 
 POINTS = [
     Point("training", "checkpoint.flushed", 2),
-    Point("training", "artifact.written", 4),  # the summary says FINISHED, the journal not yet
     Point("delivery", "store.committed", 1),
     Point("replaced", "checkpoint.replaced", 1),
 ]
 # One passing of other points, where more is at stake than at the others of its name.
 MORE_POINTS = [
+    Point("training", "artifact.written", 4),  # the summary says FINISHED, the journal not yet
     Point("training", "claim.files", 1),
     Point("training", "claim.linked", 1),
     Point("training", "journal.append", 1),

@@ -79,8 +79,8 @@ def test_a_healthy_server_gets_all(server, run):
 @pytest.mark.parametrize(
     "fault",
     [
-        "503",
         "cut",
+        pytest.param("503", marks=pytest.mark.slow),
         pytest.param("500", marks=pytest.mark.slow),
         pytest.param("half", marks=pytest.mark.slow),
     ],
