@@ -91,12 +91,15 @@ def prepare(
 def load_data(config: Config) -> tuple[Dataset, np.ndarray]:
     """The data set, held against loss and metrics, and the schedule's factors `(updates,)`."""
     one_device = config.strategy.kind == "none"
+    cannot_stream = UserError(
+        "data.streaming=true: devices that share batches hold all rows; give "
+        "data.streaming=false or strategy=none"
+    )
+    if not one_device and config.data.arguments.get("streaming") is True:
+        raise cannot_stream
     dataset = _load(config.data.model_dump_json(by_alias=True), may_stream=one_device)
-    if not one_device and not isinstance(dataset.train.x, np.ndarray):
-        raise UserError(
-            "data.streaming=true: devices that share batches hold all rows; give "
-            "data.streaming=false or strategy=none"
-        )
+    if not one_device and not isinstance(dataset.train.x, np.ndarray):  # of a source that insists
+        raise cannot_stream
     preflight.check_labels(config, dataset)
     batches = updates_per_epoch(config, dataset)
     # The schedule counts updates of the weights; the batches that make one have the same rate.

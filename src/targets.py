@@ -8,12 +8,14 @@ import difflib
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from src.errors import UserError
+
+VAGUE = ", unable to interpret input"  # says no more than what stands before it
 
 
 def locate(dotted: str, key: str) -> Callable[..., Any]:
@@ -112,15 +114,26 @@ def suggest(name: str, candidates: Iterable[str]) -> str:
 
 def validation_message(error: ValidationError, prefix: str = "") -> str:
     """The first complaint of a pydantic error as one line that opens with the key."""
-    first = error.errors(include_url=False)[0]
-    location = ".".join(str(part) or "''" for part in first["loc"] if not _is_type_tag(part))
+    first, *others = error.errors(include_url=False)
+    location = _location(first["loc"])
     name = ".".join(part for part in (prefix, location) if part)
     message = first["msg"].removeprefix("Value error, ")
+    should = "Input should be "
+    if message.startswith(should):  # of a union there is a complaint for each of its types
+        same = [each["msg"] for each in others if _location(each["loc"]) == location]
+        further = [text.removeprefix(should) for text in same if text.startswith(should)]
+        message = " or ".join(
+            dict.fromkeys(text.removesuffix(VAGUE) for text in (message, *further))
+        )
     if first["type"] == "value_error" and message.partition("=")[0].isidentifier():
         return f"{name}.{message}"  # a rule of a whole group names the key itself
     if first["type"] in ("value_error", "missing", "extra_forbidden"):
         return f"{name}: {message}" if name else message
     return f"{name}={first['input']}: {message[0].lower()}{message[1:]}"
+
+
+def _location(parts: Sequence[str | int]) -> str:
+    return ".".join(str(part) or "''" for part in parts if not _is_type_tag(part))
 
 
 def _is_type_tag(part: str | int) -> bool:
