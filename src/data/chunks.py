@@ -5,12 +5,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from src.data.row_reader import RowReader
+
 # 2**18 float64 values are 2 MB. Whole-array temporaries of Fashion-MNIST (376 MB) cost ten times
 # the arithmetic done on them, since every fresh page must be zeroed by the kernel first.
 ELEMENTS = 2**18
 
 
-def row_chunks(array: np.ndarray, rows: int | None = None) -> Iterator[slice]:
+def row_chunks(array: np.ndarray | RowReader, rows: int | None = None) -> Iterator[slice]:
     """Slices that cover the first axis (or its first `rows`), each about `ELEMENTS` values long."""
     total = len(array) if rows is None else rows
     width = max(1, array.size // max(1, len(array)))
@@ -20,12 +22,12 @@ def row_chunks(array: np.ndarray, rows: int | None = None) -> Iterator[slice]:
         forget(array)
 
 
-def forget(array: np.ndarray) -> None:
+def forget(array: np.ndarray | RowReader) -> None:
     """Let go of the pages that a read-only mapped array has brought into this process.
 
     They stay in the system's cache, but no longer count as memory of the process, which would
     otherwise grow by the whole file.
     """
-    mapped = getattr(array, "_mmap", None)
-    if isinstance(mapped, mmap.mmap) and not array.flags.writeable:
+    mapped: mmap.mmap | None = getattr(array, "_mmap", None)
+    if isinstance(array, np.ndarray) and mapped is not None and not array.flags.writeable:
         mapped.madvise(mmap.MADV_DONTNEED)

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from src.data.chunks import row_chunks
+from src.data.row_reader import RowReader
 from src.errors import UserError
 
 Normalisation = Literal["none", "range", "standard"]
@@ -65,7 +66,7 @@ def fit(x: np.ndarray, rows: np.ndarray, normalisation: Normalisation) -> Scalin
     return Scaling(offset, scale)
 
 
-def apply(x: np.ndarray, rows: np.ndarray, scaling: Scaling) -> np.ndarray:
+def apply(x: np.ndarray | RowReader, rows: np.ndarray, scaling: Scaling) -> np.ndarray:
     """The given rows of x, scaled: float32 (len(rows), *x.shape[1:]).
 
     Raises:

@@ -6,6 +6,7 @@ import numpy as np
 
 from src.data.chunks import row_chunks
 from src.data.normalise import Scaling, apply
+from src.data.row_reader import RowReader
 from src.errors import UserError
 
 # Of the free memory, this share may be filled by rows that are held; the program holds them too.
@@ -30,7 +31,7 @@ class StoredRows:
     def __init__(self, source: np.ndarray, chosen: np.ndarray, scaling: Scaling) -> None:
         self.shape = (len(chosen), *source.shape[1:])
         self.ndim = source.ndim
-        self._source, self._chosen, self._scaling = source, chosen, scaling
+        self._source, self._chosen, self._scaling = RowReader.of(source), chosen, scaling
         if source.dtype.kind == "f":
             self._check_range()
 
