@@ -84,7 +84,8 @@ class StreamedProgram(Program):
         def read(number: np.ndarray) -> np.ndarray:
             return self._train_rows[self._rows_of(int(number))]
 
-        return _read_ahead(tf.data.Dataset.range(first, self.updates_per_epoch), read, self.readers)
+        numbers = tf.data.Dataset.range(first, self.updates_per_epoch)
+        return _read_ahead(numbers, read, self.readers, self._buffer)
 
     # -- what is traced
 
@@ -121,7 +122,7 @@ class StreamedProgram(Program):
         def read(start: np.ndarray) -> np.ndarray:
             return split.x[slice(int(start), int(start) + piece)]
 
-        for number, x in enumerate(_read_ahead(starts, read, self.readers)):
+        for number, x in enumerate(_read_ahead(starts, read, self.readers, 1)):
             given = tf.constant(x), tf.constant(split.y[number * piece : number * piece + len(x)])
             if len(x) not in self._pieces:
                 signature = map(tf.TensorSpec.from_tensor, given)
@@ -129,14 +130,14 @@ class StreamedProgram(Program):
             self._pieces[len(x)](*given)
 
 
-def _read_ahead(numbers: Any, read: Any, readers: int) -> Any:
-    """What `read` gives for each of `numbers`, in order, `readers` at once and as many ahead."""
+def _read_ahead(numbers: Any, read: Any, readers: int, ahead: int) -> Any:
+    """What `read` gives for each of `numbers`, in order, `readers` at once, `ahead` before asked."""
     made = numbers.map(
         lambda number: tf.numpy_function(read, [number], tf.float32, stateful=False),
         num_parallel_calls=readers,
         deterministic=True,
     )
-    return made.prefetch(readers).as_numpy_iterator()
+    return made.prefetch(ahead).as_numpy_iterator()
 
 
 def is_streamed(split: Split) -> bool:
