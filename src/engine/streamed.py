@@ -131,7 +131,7 @@ class StreamedProgram(Program):
 
 
 def _read_ahead(numbers: Any, read: Any, readers: int, ahead: int) -> Any:
-    """What `read` gives for each of `numbers`, in order, `readers` at once, `ahead` before asked."""
+    """What `read` gives for each of `numbers`, in order: `readers` at once, `ahead` in advance."""
     made = numbers.map(
         lambda number: tf.numpy_function(read, [number], tf.float32, stateful=False),
         num_parallel_calls=readers,
