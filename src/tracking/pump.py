@@ -6,6 +6,7 @@ What can't succeed in this process is noted in the folder's delivery.json and dr
 
 import math
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Gate:
     retry_at: float = 0.0
     failing_since: float | None = None
     error: str = ""
+    failed_at: set[str] = field(default_factory=set)  # requests, since it last took something
     touched: list[FolderDelivery] = field(default_factory=list)  # since the last flush
 
     def open(self) -> Store:
@@ -49,14 +51,25 @@ class Gate:
     def succeeded(self) -> None:
         """The store took something."""
         self.pause, self.failing_since, self.error = 0.0, None, ""
+        self.failed_at.clear()
 
     def failed(self, error: str) -> None:
         """The store did not answer as it should: leave it alone for a while."""
         now = time.monotonic()
+        request = _request_of(error)
+        if request not in self.failed_at:  # it took what came before: it fails anew, not still
+            self.failed_at.add(request)
+            self.pause, self.failing_since = 0.0, None
         self.pause = min(max(self.pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
         self.retry_at = now + self.pause * random.uniform(0.7, 1.3)
         self.failing_since = self.failing_since or now
         self.error = error
+
+
+def _request_of(error: str) -> str:
+    """The address of the request that failed, "" where the message has none."""
+    found = re.search(r"(?:https?://|endpoint )\S+", error)
+    return found[0] if found else ""
 
 
 @dataclass

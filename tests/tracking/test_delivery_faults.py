@@ -11,7 +11,7 @@ from src.tracking import journal, sqlite_rows
 from src.tracking.closing import close
 from src.tracking.drain import drain
 from src.tracking.outstanding import load_delivery
-from src.tracking.pump import Pump
+from src.tracking.pump import FIRST_PAUSE, Gate, Pump
 from src.tracking.sqlite_store import SqliteStore
 from src.tracking.store import Store, StoreError
 from src.tracking.tracker import Tracker
@@ -233,3 +233,22 @@ def test_a_store_that_takes_a_little_each_time_is_not_given_up(outputs, uri, row
     assert len(failed) == 20
     [(_, _, status)] = rows.runs()
     assert status == "FINISHED"
+
+
+def test_a_store_that_fails_at_another_request_each_time_is_not_given_up():
+    """Of a step of many requests each may fail once; the same one again is an outage."""
+    gate = Gate("http://127.0.0.1:1")
+    text = "API request to http://127.0.0.1:1/{} failed with exception at 0x7f{:x}"
+    for number, request in enumerate(("search", "create", "log")):
+        now = time.monotonic()
+        gate.failed(text.format(request, number))
+        assert gate.failing_since is not None
+        assert gate.failing_since >= now
+    since = gate.failing_since
+    for number, request in enumerate(("search", "create", "search")):
+        gate.failed(text.format(request, 9 + number))
+        assert gate.failing_since == since
+    assert gate.pause == 8 * FIRST_PAUSE
+    gate.succeeded()
+    gate.failed(text.format("search", 99))
+    assert gate.pause == FIRST_PAUSE
