@@ -127,6 +127,19 @@ def test_where_all_is_well_nothing_is_said_or_changed(run, outputs, uri):
     assert content(outputs) == before
 
 
+def test_an_end_that_another_process_delivers_is_told_and_left_to_it(run, outputs, uri):
+    folder = outputs / "runs" / "a"
+    write_run(folder, uri, artifacts="none")
+    descriptor = locks.try_lock(folder / "delivery.lock")
+    assert descriptor is not None
+    note = "note: a: another process is delivering its end\n"
+    assert run(f"outputs={outputs}", "fix=true") == (0, f"{note}1 run, all is well\n", "")
+    assert load_delivery(folder) == {}
+    os.close(descriptor)
+    code, out, _ = run(f"outputs={outputs}")
+    assert (code, "ended, undelivered" in out) == (1, True)
+
+
 def test_half_a_saved_model_is_removed(run, outputs, uri):
     folder = outputs / "runs" / "a"
     write_run(folder, uri, artifacts="none")
@@ -505,6 +518,8 @@ def test_a_whole_run_killed_with_its_shipper_is_mended(
         os.kill(pid, signal.SIGKILL)
     process.wait(30)
     [folder] = (outputs / "runs").iterdir()
+    while locks.taken(folder / "delivery.lock"):  # a killed process holds it until it is gone
+        time.sleep(0.01)
     assert run(f"outputs={outputs}")[0] == 1
     assert run(f"outputs={outputs}", "fix=true")[0] == 0
     [(run_id, _, status)] = rows.runs()

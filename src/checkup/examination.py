@@ -33,6 +33,8 @@ def examine(outputs: Path, names: Sequence[str]) -> Examination:
         if place.over:
             result.findings += journals.examine(place)
             result.findings += saves.examine(place)
+            if place.being_delivered and journals.end_is_unknown(place):
+                result.notes.append(f"{place.name}: another process is delivering its end")
         elif place.alive is None:
             result.notes.append(
                 f"{place.name} has not ended, and ran on {place.record.process.get('host')}: "

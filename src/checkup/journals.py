@@ -62,15 +62,18 @@ def _close(place: Place, *, never_began: bool = False) -> None:
         raise UserError("a process writes it, or closed it; nothing was changed")
 
 
+def end_is_unknown(place: Place) -> bool:
+    """Whether the run has an end that its store doesn't know; one without is closed first."""
+    if place.record.tracking_uri is None or place.journal is None or place.journal.end is None:
+        return False
+    state = load_delivery(place.folder)
+    return bool(outstanding(place.folder)) or state.get("status") != "delivered"
+
+
 def _undelivered(place: Place) -> Iterator[Finding]:
-    """An end that the store doesn't know; a run without one is closed first."""
-    if place.record.tracking_uri is None or place.being_delivered:
-        return
-    if place.journal is None or place.journal.end is None:
+    if place.being_delivered or not end_is_unknown(place):
         return
     state = load_delivery(place.folder)
-    if not outstanding(place.folder) and state.get("status") == "delivered":
-        return
     reason = f" ({state['error']})" if state.get("error") else ""
     yield Finding(
         place.folder,
