@@ -55,11 +55,19 @@ def build(config: Config, dataset: Dataset, seed: int, *, tried: bool = False) -
         freezing.train_only(model, config.step.train_only)
     optimizer = _optimizer(config, model)
     loss = _loss(config, dataset)
+    if config.accumulate > 1 and getattr(loss, "reduction", None) == "sum":
+        raise UserError(
+            f"loss.reduction=sum: accumulate={config.accumulate} takes the mean over the batches; "
+            "leave one of them out"
+        )
     metrics = {"loss": keras.metrics.Mean(name="loss")}
     metrics |= {name: _metric(name, dataset) for name in config.metrics}
     parts = {"model": model, "optimizer": optimizer, "loss": loss, "metrics": metrics}
     # For steps that ask for it.
-    parts |= {"dataset": dataset, "load_teacher": partial(_teacher, Path(config.outputs))}
+    parts |= {
+        "dataset": dataset,
+        "load_teacher": partial(_teacher, Path(config.outputs).expanduser()),
+    }
     step = _make("step", config.step, parts)
     if not isinstance(step, Step):
         raise UserError(f"step._target_={config.step.target}: derive it from src.steps.step.Step")
@@ -234,7 +242,13 @@ def _try_on_labels(step: Step, dataset: Dataset) -> None:
                 f"{key}: it can't be computed from {dataset.labels} labels of shape "
                 f"{dataset.train.y.shape[1:]}: {str(error).strip().splitlines()[0]}"
             ) from error
-    for metric in step.metrics.values():
+    for name, metric in step.metrics.items():
+        shape = tuple(np.shape(metric.result()))
+        if shape:
+            raise UserError(
+                f"metrics={name}: it gives values of shape {shape}, and a metric is one number; "
+                "make a metric of your own that reduces them"
+            )
         metric.reset_state()
 
 

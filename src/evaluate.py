@@ -133,6 +133,7 @@ def _name_of(dataset: Dataset, config: "Config") -> str:
         data.validation_fraction,
         data.test_fraction,
         data.labels,
+        *([] if data.max_rows is None else [data.max_rows]),
     )
     return f"{dataset.name}-{hashlib.sha256(repr(decides).encode()).hexdigest()[:8]}"
 

@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+class HeldError(TimeoutError):
+    """Another process held the lock all the time."""
+
+
 def try_lock(path: Path) -> int | None:
     """Lock `path` (created if absent): its descriptor, to be closed later; None when taken.
 
@@ -48,12 +52,12 @@ def holders(path: Path) -> list[int]:
 
 @contextmanager
 def locked(path: Path, timeout_seconds: float) -> Iterator[None]:
-    """Hold the lock on `path`. TimeoutError: another process held it all the time."""
+    """Hold the lock on `path`. Raises HeldError."""
     deadline = time.monotonic() + timeout_seconds
     pause = 0.005
     while (descriptor := try_lock(path)) is None:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{path} is held by another process")
+            raise HeldError(f"{path} is held by another process")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.1)
     try:

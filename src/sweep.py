@@ -37,6 +37,7 @@ from src.tracking.shipping import ShipperProcess
 from src.tracking.tracker import Tracker
 
 RESULTS = "results.json"
+INTERRUPTED = "interrupted"
 
 
 class SweepCallback(Callback):
@@ -112,14 +113,20 @@ class Sweep:
             self.shipper.watch(self.folder)
         print(f"sweep {identifier} over {varies}", flush=True)
 
-    def end(self, interrupted: str | None = None) -> int:
-        """Gather the children's results, close the record and show the table; the exit code."""
+    def end(self, cut_short: str | None = None) -> int:
+        """Gather the children's results, close the record and show the table; the exit code.
+
+        cut_short: why the sweep was left before its end; `INTERRUPTED`: by the user.
+        """
         results = gather(self.folder, self.keys, self.config.objective)
         rows = results["rows"]
         failed = [row for row in rows if row["status"] != "FINISHED"]
-        code = EXIT_FAILED if failed else 0
+        if not rows and cut_short is None:
+            cut_short = "the command gives no jobs"
+            print(f"error: {cut_short}", file=sys.stderr)
+        code = EXIT_FAILED if failed or cut_short else 0
         try:
-            self._record_end(results, len(failed), interrupted)
+            self._record_end(results, len(failed), cut_short)
         except OSError as error:
             full = storage.described(error, self.folder) or error
             print(f"error: the sweep's end could not be recorded: {full}", file=sys.stderr)
@@ -127,17 +134,20 @@ class Sweep:
         finally:
             self.tracker.close()
         delivery = self.shipper.finish(self.config.tracking.wait_seconds) if self.shipper else None
-        report.show_sweep(results, self.folder, self.outputs, delivery)
+        if rows:
+            report.show_sweep(results, self.folder, self.outputs, delivery)
         return code
 
-    def _record_end(self, results: dict[str, Any], failed: int, interrupted: str | None) -> None:
+    def _record_end(self, results: dict[str, Any], failed: int, cut_short: str | None) -> None:
         write_json_atomically(self.tracker.artifact_path(RESULTS), results)
         crash_points.passing("sweep.results")
         self.tracker.artifact(RESULTS)
         rows = len(results["rows"])
         finished = f"{rows - failed} of {rows} jobs finished"
-        if interrupted:
-            self.tracker.end("KILLED", f"{interrupted}; {finished}")
+        if cut_short:
+            self.tracker.end(
+                "KILLED" if cut_short == INTERRUPTED else "FAILED", f"{cut_short}; {finished}"
+            )
         else:
             self.tracker.end("FAILED" if failed else "FINISHED", finished)
         crash_points.passing("sweep.ended")
@@ -152,7 +162,7 @@ def abandon(reason: str) -> None:
     """Close a multirun that was left before its end."""
     ended, SweepCallback.current = SweepCallback.current, None
     if ended is not None:
-        ended.end(interrupted=reason)
+        ended.end(reason)
 
 
 def gather(folder: Path, keys: list[str], objective: str) -> dict[str, Any]:

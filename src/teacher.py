@@ -61,9 +61,9 @@ def _digest(folder: Path) -> str | None:
 
     Whether the file is what the manifest says is found out when it is loaded.
     """
-    for path in sorted(folder.glob(CHECKPOINT_FILES), reverse=True):
-        if not path.parent.name.isdigit():
-            continue  # being written, or set aside as damaged
+    # Others are being written, or set aside as damaged.
+    found = [path for path in folder.glob(CHECKPOINT_FILES) if path.parent.name.isdigit()]
+    for path in sorted(found, key=lambda path: int(path.parent.name), reverse=True):
         try:
             files = json.loads(json.loads(path.read_bytes())["manifest"])["files"]
             return str(files[BEST]["sha256"]) if BEST in files else None

@@ -16,7 +16,7 @@ import hydra  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
 from src.arguments import check_overrides  # noqa: E402
-from src.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError  # noqa: E402
+from src.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USER_ERROR, UserError  # noqa: E402
 
 
 @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
@@ -35,17 +35,18 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
-        _abandon_sweep()
+        _abandon_sweep(EXIT_INTERRUPTED)
         sys.exit(EXIT_INTERRUPTED)
-    except SystemExit:
-        _abandon_sweep()
+    except SystemExit as ended:
+        _abandon_sweep(ended.code)
         raise
     sys.exit(sweep.exit_code() if (sweep := _sweep()) else 0)
 
 
-def _abandon_sweep() -> None:
+def _abandon_sweep(code: str | int | None) -> None:
     if sweep := _sweep():
-        sweep.abandon("interrupted")
+        interrupted = code in (EXIT_INTERRUPTED, EXIT_TERMINATED)
+        sweep.abandon(sweep.INTERRUPTED if interrupted else "the command was refused")
 
 
 def _sweep() -> ModuleType | None:

@@ -61,6 +61,12 @@ def train(
     """
     config = jobs[0].config
     checkpoints = [newest(job) for job in jobs]
+    for checkpoint in checkpoints:
+        if checkpoint is not None and checkpoint.update > len(factors):
+            raise UserError(
+                f"epochs={config.epochs}: that is {len(factors)} updates, and the run has made "
+                f"{checkpoint.update}; a run that goes on may be given more epochs, not less"
+            )
     starts = [
         job.config if checkpoint is None else job.config.model_copy(update=initialisation.FORGOTTEN)
         for job, checkpoint in zip(jobs, checkpoints, strict=True)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from pydantic import Field
 
 from src.augmentations.augmentation import Augmentation, check_images, place
+from src.errors import UserError
 
 
 class Cutout(Augmentation):
@@ -30,6 +31,12 @@ class Cutout(Augmentation):
 
     def __init__(self, input_shape: tuple[int, ...], size: Annotated[int, Field(ge=1)]) -> None:
         check_images(input_shape, "cutout")
+        largest = max(input_shape[:2])
+        if size >= 2 * largest:  # from a corner it reaches the one across
+            raise UserError(
+                f"augmentation: cutout's size={size} covers these images of {input_shape[0]} x "
+                f"{input_shape[1]} pixels whole; give less than {2 * largest}"
+            )
         self.size = size
 
     def __call__(self, x: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """What the columns of a table hold: numbers, or names of categories; missing values."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,9 @@ from src.errors import UserError
 Missing = Literal["refuse", "fill"]
 # More would make a model of that width; what has so many is an id or free text.
 MOST_CATEGORIES = 1000
+
+
+COMMA = re.compile(r"[+-]?\d[\d.' ]*,[\d.,' ]*")  # 1,5 or 1,486.20
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,13 @@ def find(
                 f"{table.path}: column {name!r} holds numbers, but {text!r} in row "
                 f"{_row(cells == text)}; correct it, or say data.missing_values=[{text!r}], or "
                 f"data.categorical=[{name}]"
+            )
+        commas = np.array([bool(COMMA.fullmatch(str(text))) for text in distinct])
+        if commas.mean() > 0.5 and name not in categorical:
+            raise UserError(
+                f"{table.path}: column {name!r} holds numbers with commas, such as "
+                f"{str(distinct[commas][0])!r}; write a point before decimals and nothing between "
+                f"thousands, or say data.categorical=[{name}] if they are names"
             )
         if len(distinct) > MOST_CATEGORIES or len(distinct) == table.rows > 20:
             raise UserError(

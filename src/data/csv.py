@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator
 
 from src.data import columns, table
 from src.data.columns import Layout, Missing
@@ -12,16 +12,24 @@ from src.data.table import Table
 from src.errors import UserError
 
 
+def _one_sign(text: str) -> str:
+    sign = text.replace("\\t", "\t")  # as a shell hands it over
+    if len(sign) != 1:
+        raise ValueError(f"allowed is a single sign, such as ',' ';' or '\\t', not {text!r}")
+    return sign
+
+
 def load(
     *,
     path: str | None,
     label: str | None,
     task: Literal["classification", "regression"],
-    separator: Annotated[str, Field(min_length=1, max_length=1)],
+    separator: Annotated[str, AfterValidator(_one_sign)],
     ignore: list[str],
     categorical: list[str],
     missing: Missing,
     missing_values: list[str],
+    scored: bool = False,
 ) -> Source:
     """Read the table; columns that hold numbers alone are numeric, all others categorical.
 
@@ -34,6 +42,7 @@ def load(
         categorical: names of columns whose numbers are names, such as postcodes.
         missing: whether missing values are refused or filled; a missing label is always refused.
         missing_values: texts that stand for one, beside the empty cell.
+        scored: the rows are for a model that is trained already: one class will do.
 
     Returns:
         x float64 (rows, columns), the raw numbers that `layout` explains; y int64 or float64
@@ -68,7 +77,7 @@ def load(
     x = columns.raw(read, layout)
     classes: tuple[str, ...] = ()
     if task == "classification":
-        y, classes = _classes(read, label)
+        y, classes = _classes(read, label, 1 if scored else 2)
     else:
         y = _values(read, label)
     return Source(
@@ -84,9 +93,9 @@ def load(
     )
 
 
-def _classes(read: Table, label: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _classes(read: Table, label: str, least: int) -> tuple[np.ndarray, tuple[str, ...]]:
     names, y = np.unique(read.column(label), return_inverse=True)
-    if len(names) == 1:
+    if len(names) < least:
         raise UserError(
             f"{read.path}: the label {label!r} is {names[0]!r} in every row; there is nothing to "
             "learn from one class"

@@ -30,10 +30,12 @@ def load(
     streaming: bool | Literal["auto"],
     cache: str,
     room: int | None = None,
+    scored: bool = False,
 ) -> Source:
     """Read PATH/CLASS/*.png, or PATH/train/CLASS/*.png and likewise val and test.
 
-    Pictures are turned as their EXIF data says and resized to one size, whatever their shape.
+    Pictures are turned as their EXIF data says and resized to one size, whatever their shape. What
+    is transparent becomes white; of 16 bits a channel the upper 8 are kept.
 
     Args:
         path: of the folder.
@@ -44,6 +46,7 @@ def load(
             they would take too much of the memory.
         cache: folder for that file.
         room: free memory in bytes; None where it is not known.
+        scored: the pictures are for a model that is trained already: one class will do.
 
     Returns:
         x uint8 (rows, height, width, channels), y int64 (rows,), classes in order of their names.
@@ -58,7 +61,7 @@ def load(
         raise UserError(f"data.path={path}: no such folder; {LAYOUT}")
     splits = _splits(folder)
     classes = _folders(splits["train"])
-    if len(classes) < 2:
+    if len(classes) < (1 if scored else 2):
         raise UserError(
             f"{splits['train']}: {len(classes)} folders, but there is a class for each and nothing "
             f"to learn from less than two; {LAYOUT}"
@@ -149,6 +152,11 @@ def _decode(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
     try:
         with Image.open(file, formats=("PNG", "JPEG")) as picture:
             turned = ImageOps.exif_transpose(picture)
+            if turned.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+                turned = Image.fromarray((np.asarray(turned) // 257).astype(np.uint8))
+            if turned.has_transparency_data:
+                page = Image.new("RGBA", turned.size, "white")
+                turned = Image.alpha_composite(page, turned.convert("RGBA"))
             converted = turned.convert("L" if channels == 1 else "RGB")
             resized = converted.resize((width, height), Image.Resampling.BILINEAR)
     except Exception as error:  # a broken picture can raise nearly anything

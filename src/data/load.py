@@ -5,7 +5,7 @@ from typing import Any
 
 from src.data.dataset import Dataset
 from src.data.inputs import Inputs
-from src.data.limit import first_rows
+from src.data.limit import few_rows
 from src.data.prepare import prepare
 from src.data.source import Source
 from src.errors import UserError
@@ -42,8 +42,10 @@ def load(
         raise UserError(f"data.seed={seed}: allowed are whole numbers from 0 to below 2**64")
     function = locate(config["_target_"], "data._target_")
     arguments = {key: value for key, value in config.items() if key not in NOT_THE_SOURCES}
-    # For sources that draw values, know better how to split, or can leave rows in a file.
-    offered = {"seed": seed, "room": room} | {key: config[key] for key in FRACTIONS}
+    # For sources that draw values, know better how to split, can leave rows in a file, or demand of
+    # training what scoring does not need.
+    offered = {"seed": seed, "room": room, "scored": inputs is not None}
+    offered |= {key: config[key] for key in FRACTIONS}
     try:
         source = call(function, arguments, key="data", offered=offered)
         if not isinstance(source, Source):
@@ -53,7 +55,7 @@ def load(
             )
         preparation = {key: config[key] for key in PREPARATION}
         dataset = prepare(source, seed=seed, inputs=inputs, room=room, **preparation)
-        return first_rows(dataset, config.get("max_rows"))
+        return few_rows(dataset, config.get("max_rows"))
     except OSError as error:
         raise UserError(f"data: {error}") from error
     except MemoryError as error:

@@ -1,5 +1,6 @@
 """Single rows of a large array file, read and not mapped."""
 
+import mmap
 import os
 import weakref
 
@@ -34,10 +35,11 @@ class RowReader:
 
     @classmethod
     def of(cls, array: np.ndarray) -> "RowReader | np.ndarray":
-        """A reader of the array, or the array itself where its rows don't lie in a file."""
-        if not isinstance(array, np.memmap) or array.filename is None or not len(array):
+        """A reader of the array, or the array itself where it is not the whole of a file."""
+        # A part of a mapped array keeps the offset of the whole: the file's rows are not its own.
+        if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap):
             return array
-        return cls(array) if array.flags.c_contiguous else array
+        return cls(array) if array.flags.c_contiguous and len(array) else array
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -66,7 +66,7 @@ def _read_csv(path: Path, input_shape: tuple[int, ...]) -> np.ndarray:
     try:
         with path.open(encoding="utf-8-sig") as file:
             first = file.readline()
-            skipped = 0 if _all_numbers(first) else 1
+            skipped = 1 if _is_header(first) else 0
         values = np.loadtxt(
             path, delimiter=",", skiprows=skipped, ndmin=2, encoding="utf-8-sig", comments=None
         )
@@ -81,9 +81,14 @@ def _read_csv(path: Path, input_shape: tuple[int, ...]) -> np.ndarray:
     return values.reshape(-1, *input_shape)
 
 
-def _all_numbers(line: str) -> bool:
+def _is_header(line: str) -> bool:
+    """Whether no cell is a number: a row with one bad cell is to be refused, not skipped."""
+    return bool(line.strip(", \r\n")) and not any(map(_is_number, line.split(",")))
+
+
+def _is_number(text: str) -> bool:
     try:
-        [float(text) for text in line.split(",")]
+        float(text)
     except ValueError:
         return False
     return True

@@ -7,6 +7,8 @@ import numpy as np
 
 from src.errors import UserError
 
+SIGNS = {r"\t": "\t", ";": ";", "|": "|", ",": ","}
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
@@ -77,8 +79,9 @@ def read(path: str | None, separator: str, key: str) -> Table:
         if names.count(name) > 1:
             raise UserError(f"{place}: two columns are called {name!r}; rename one of them")
     if len(names) == 1:
+        sign = next((shown for shown, sign in SIGNS.items() if sign in names[0]), ";")
         raise UserError(
             f"{place}: one column only, {names[0][:60]!r}; if its cells are separated by another "
-            "sign than a comma, say so, for example data.separator=';'"
+            f"sign, say so: data.separator='{sign}'"
         )
     return Table(place, {name: column[1:] for name, column in zip(names, columns, strict=True)})

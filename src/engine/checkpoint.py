@@ -147,7 +147,7 @@ class Checkpoints:
 
     def abandoned(self) -> list[Path]:
         """What saves that were killed left behind."""
-        return sorted(self.folder.glob(".????????.*"))
+        return sorted(self.folder.glob(".[0-9]*.*"))
 
     def read_newest(self) -> Checkpoint | None:
         """The newest checkpoint, of a run that may still be training; nothing is set aside.
@@ -177,9 +177,8 @@ class Checkpoints:
     def _numbered(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
-        return sorted(
-            path for path in self.folder.iterdir() if path.name.isdigit() and path.is_dir()
-        )
+        found = [path for path in self.folder.iterdir() if path.name.isdigit() and path.is_dir()]
+        return sorted(found, key=lambda path: int(path.name))  # 8 digits, or more of long runs
 
 
 def load(folder: Path) -> Checkpoint:

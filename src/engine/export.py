@@ -14,12 +14,14 @@ import tensorflow as tf
 
 from src import crash_points
 from src.data.normalise import IDENTITY, Scaling
+from src.optimizers.wrapper import innermost
 
 Activation = Literal["softmax", "sigmoid", "linear"]
 
 
 def activation_of(loss: keras.losses.Loss) -> Activation:
     """What makes probabilities of the outputs that `loss` compares with labels."""
+    loss = innermost(loss)
     if not getattr(loss, "from_logits", False):
         return "linear"
     binary = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)

@@ -139,6 +139,7 @@ class Program(HeldRows):
 
     def evaluate(self, split: Split) -> list[dict[str, float]]:
         """The metrics over a whole split, a mapping for each member."""
+        self.take_results()  # of a checkpoint within an epoch they hold what was trained of it
         self._go_over(split)
         untouched = self.step.TRAINING_ONLY
         return [

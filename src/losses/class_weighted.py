@@ -25,6 +25,8 @@ class ClassWeighted(keras.losses.Loss):
     def __init__(self, inner: keras.losses.Loss, weights: Sequence[float]) -> None:
         super().__init__(name=inner.name, reduction=inner.reduction, dtype=inner.dtype)
         self.inner = inner
+        if hasattr(inner, "from_logits"):  # what is done with the outputs depends on it
+            self.from_logits = inner.from_logits
         self.weights = tuple(weights)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -66,3 +66,7 @@ class R2Score(keras.metrics.Metric):
         explained = 1 - residuals / ops.where(constant, 1.0, deviations)
         perfect = ops.cast(residuals == 0, self.dtype)
         return ops.mean(ops.where(constant, perfect, explained))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "outputs": self.outputs}

@@ -159,7 +159,8 @@ class Adversarial(Step):
         if self.limits is None:
             return x + change
         low, high = (tf.cast(limit, x.dtype) for limit in self.limits)
-        return tf.clip_by_value(x + change, low, high)
+        # A row of validation may lie outside already: it is not moved back in.
+        return tf.clip_by_value(x + change, tf.minimum(low, x), tf.maximum(high, x))
 
     def start(self, x: tf.Tensor) -> tf.Tensor:
         """Points drawn uniformly from those within epsilon of the rows of `x`."""

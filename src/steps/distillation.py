@@ -112,6 +112,7 @@ class Distillation(Step):
 
     def softened(self, predictions: tf.Tensor, from_logits: bool | None) -> tf.Tensor:
         """The logarithms of the probabilities at the temperature, `(batch, classes)`."""
+        predictions = tf.cast(predictions, self.model.variable_dtype)  # of 16 bits, too coarse
         if not from_logits:  # their logarithms are logits
             predictions = tf.math.log(tf.maximum(predictions, keras.config.epsilon()))
         return tf.nn.log_softmax(predictions / tf.cast(self.temperature, predictions.dtype))

@@ -14,6 +14,7 @@ import tensorflow as tf
 from pydantic import Field
 
 from src.data.dataset import Dataset
+from src.errors import UserError
 from src.steps.inputs import check_differentiable
 from src.steps.step import Step
 
@@ -48,6 +49,11 @@ class GradientPenalty(Step):
     ) -> None:
         super().__init__(model, optimizer, loss, metrics)
         check_differentiable(model, dataset, "step=gradient_penalty")
+        if loss.reduction == "sum":
+            raise UserError(
+                "loss.reduction=sum: step=gradient_penalty takes a row's slope from the mean over "
+                "the rows; leave it out"
+            )
         self.weight = weight
 
     def train(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

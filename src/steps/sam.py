@@ -63,12 +63,11 @@ class SharpnessAware(Step):
         ascent = self.held(self.ascent(weights, tape.gradient(scaled, weights)))
         moved = [weight + step for weight, step in zip(weights, ascent, strict=True)]
         values = [*before, *zip(variables, moved, strict=True)]
-        with (
-            keras.StatelessScope(values, collect_losses=True),  # variables have these values
-            tf.GradientTape(watch_accessed_variables=False) as tape,
-        ):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(moved)
-            worst = self.loss(y, self.model(x, training=True)) + sum(self.model.losses)
+            with keras.StatelessScope(values, collect_losses=True):  # variables have these values
+                worst = self.loss(y, self.model(x, training=True)) + sum(self.model.losses)
+            # Outside: in there a sweep member's optimizer has not the values that are its own.
             scaled = self.optimizer.scale_loss(self.minimised(worst))
         self.apply_gradients(tape.gradient(scaled, moved))
         self.update_metrics(loss, y, predictions)

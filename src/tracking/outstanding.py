@@ -40,7 +40,7 @@ def load_delivery(folder: Path) -> dict[str, Any]:
 def outstanding(folder: Path) -> dict[str, int]:
     """Counts of undelivered "lines", "metrics", "artifacts", "models"; zeros are left out."""
     counts: Counter[str] = Counter()
-    cursor = load_delivery(folder).get("cursor", 0)
+    cursor = load_delivery(folder).get("cursor") or 0
     try:
         for _, line in journal.read(folder / journal.FILE_NAME, cursor):
             counts["lines"] += 1

@@ -22,6 +22,8 @@ from src.tracking.store import Store, StoreError, open_store
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
+QUEUE_SECONDS = 60.0  # dozens of shippers may be waiting for one database
+QUEUE_PAUSES = (0.05, 0.3)
 STEPS = 8  # batches of one folder before it is the next one's turn
 STALE_SECONDS = 2.0
 ASK_SECONDS = 0.5  # between two questions after one writer
@@ -38,6 +40,7 @@ class Gate:
     pause: float = 0.0
     retry_at: float = 0.0
     failing_since: float | None = None
+    queued_since: float | None = None
     error: str = ""
     failed_at: set[str] = field(default_factory=set)  # requests, since it last took something
     touched: list[FolderDelivery] = field(default_factory=list)  # since the last flush
@@ -50,8 +53,18 @@ class Gate:
 
     def succeeded(self) -> None:
         """The store took something."""
-        self.pause, self.failing_since, self.error = 0.0, None, ""
+        self.pause, self.failing_since, self.queued_since, self.error = 0.0, None, None, ""
         self.failed_at.clear()
+
+    def queued(self, error: str) -> None:
+        """Another process delivers to it: that is no failure, unless its turn never ends."""
+        now = time.monotonic()
+        self.queued_since = self.queued_since or now
+        if now - self.queued_since > QUEUE_SECONDS:
+            self.failed(error)
+            return
+        self.retry_at = now + random.uniform(*QUEUE_PAUSES)
+        self.error = error
 
     def failed(self, error: str) -> None:
         """The store did not answer as it should: leave it alone for a while."""
@@ -103,7 +116,7 @@ class Pump:
             gate.open().warm_up()
             self.report({"event": "prepared"})
         except StoreError as error:
-            gate.failed(str(error))
+            self._fail(gate, [], error)
 
     def add(self, folder: Path, uri: str | None = None, look_for_run: bool = False) -> None:
         """Take on the delivery of `folder`; one that can't be taken on yet is tried again."""
@@ -194,9 +207,9 @@ class Pump:
         return failing[0] if gates and len(failing) == len(gates) else ""
 
     def failing(self) -> bool:
-        """Some store that is still needed fails, but may come back."""
+        """Some store that is still needed fails, but may come back, or others are using it."""
         return any(
-            self._gate(delivery.uri).failing_since is not None
+            self._gate(delivery.uri).error
             for delivery in self.active.values()
             if delivery.uri is not None and delivery.goal > delivery.state["cursor"]
         )
@@ -288,6 +301,9 @@ class Pump:
         gate.touched.clear()
 
     def _fail(self, gate: Gate, deliveries: list[FolderDelivery], error: StoreError) -> None:
+        if error.queued:
+            gate.queued(str(error))
+            return
         gate.failed(str(error))
         for delivery in deliveries:
             self._note(delivery, error=str(error))

@@ -105,8 +105,6 @@ class RunRecord:
                 raise UserError(f"{path} is not a run's record: its {key} is damaged")
         return record
 
-        return RunRecord(**{key: value for key, value in content.items() if key in known})
-
 
 def _write(path: Path, text: str) -> None:
     with path.open("x", encoding="utf-8") as file:

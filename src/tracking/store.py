@@ -39,6 +39,7 @@ from mlflow.entities import (  # noqa: E402
 )
 from mlflow.exceptions import MlflowException  # noqa: E402
 
+from src.locks import HeldError  # noqa: E402
 from src.tracking import limits, sqlite_file, sqlite_rows  # noqa: E402
 from src.tracking.record import ID_TAG  # noqa: E402
 
@@ -63,11 +64,15 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 class StoreError(Exception):
     """The store did not take something.
 
-    permanent: trying again can't help. gone: what it was meant for isn't in the store.
+    permanent: trying again can't help. gone: what it was meant for isn't in the store. queued:
+    another process of ours is delivering to it.
     """
 
-    def __init__(self, message: str, permanent: bool, gone: bool = False) -> None:
+    def __init__(
+        self, message: str, permanent: bool, gone: bool = False, queued: bool = False
+    ) -> None:
         super().__init__(message)
+        self.queued = queued
         self.permanent = permanent
         self.gone = gone
 
@@ -260,6 +265,8 @@ class Store:
             raise StoreError(_short(error), permanent=True, gone=True) from error
         except (sqlite_rows.RefusedError, sqlite3.IntegrityError) as error:
             raise StoreError(_short(error), permanent=True) from error
+        except HeldError as error:
+            raise StoreError(_short(error), permanent=False, queued=True) from error
         except Exception as error:  # requests, the operating system, cloud clients: all may pass
             raise StoreError(_short(error), permanent=False) from error
 

@@ -78,7 +78,7 @@ def read(devices: int, environment: Mapping[str, str] = os.environ) -> Cluster:
     own = [number for number, place in enumerate(places) if place[:2] == (kind, index)]
     if not own or isinstance(index, bool):
         known = ", ".join(f"{kind} {index}" for kind, index, _ in places)
-        raise _malformed(f"its task is {kind} {index}, its cluster has {known}")
+        raise _malformed(f"its task is {kind} {index!r}, its cluster has {known}")
     return Cluster(addresses, own[0])
 
 

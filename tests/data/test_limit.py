@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src.data.dataset import Dataset, Split
-from src.data.limit import first_rows
+from src.data.limit import few_rows
 
 
 def split(rows: int) -> Split:
@@ -12,11 +12,11 @@ def split(rows: int) -> Split:
 
 
 @pytest.mark.parametrize("test", [None, split(5)])
-def test_the_first_rows_of_each_split_are_kept(test):
+def test_rows_of_each_split_are_kept_at_even_distances(test):
     whole = Dataset("d", split(9), split(2), test, 9, "integer", tuple("abcdefghi"), "s", "digest")
-    few = first_rows(whole, 3)
+    few = few_rows(whole, 3)
     assert (few.train_rows, few.val_rows, few.test_rows) == (3, 2, 3 if test else 0)
-    np.testing.assert_array_equal(few.train.x, whole.train.x[:3])
-    np.testing.assert_array_equal(few.train.y, [0, 1, 2])
+    np.testing.assert_array_equal(few.train.x, whole.train.x[[0, 4, 8]])
+    np.testing.assert_array_equal(few.train.y, [0, 4, 8])
     assert (few.num_classes, few.class_names, few.digest) == (9, whole.class_names, "digest")
-    assert first_rows(whole, None) is whole
+    assert few_rows(whole, None) is whole

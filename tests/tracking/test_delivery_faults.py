@@ -1,13 +1,17 @@
 """Stores that fail, processes that die, files that were damaged: nothing is lost or doubled."""
 
 import json
+import os
 import shutil
 import sqlite3
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from src.tracking import journal, sqlite_rows
+from src import locks
+from src.tracking import journal, sqlite_file, sqlite_rows
 from src.tracking.closing import close
 from src.tracking.drain import drain
 from src.tracking.outstanding import load_delivery
@@ -252,3 +256,26 @@ def test_a_store_that_fails_at_another_request_each_time_is_not_given_up():
     gate.succeeded()
     gate.failed(text.format("search", 99))
     assert gate.pause == FIRST_PAUSE
+
+
+def test_a_store_that_others_are_delivering_to_is_waited_for(monkeypatch):
+    gate = Gate("sqlite:///x")
+    gate.queued("held")
+    assert (gate.failing_since, gate.error) == (None, "held")
+    assert gate.retry_at - time.monotonic() < 1
+    monkeypatch.setattr("src.tracking.pump.QUEUE_SECONDS", -1.0)
+    gate.queued("held")
+    assert gate.failing_since is not None
+
+
+def test_the_lock_of_another_shipper_is_no_outage_and_its_end_is_waited_for(outputs, uri, rows):
+    folder = outputs / "runs" / "a"
+    write_run(folder, uri, artifacts="none")
+    descriptor = locks.try_lock(sqlite_file.lock_path(Path(uri.removeprefix("sqlite:///"))))
+    assert descriptor is not None
+    release = threading.Timer(8, os.close, [descriptor])  # longer than a failing store has
+    release.start()
+    assert deliver(folder) == ""
+    release.join()
+    [(_, _, status)] = rows.runs()
+    assert status == "FINISHED"
