@@ -215,6 +215,8 @@ def _metric(name: str, dataset: Dataset) -> keras.metrics.Metric:
         raise UserError(f"metrics: Keras has no metric {name!r}{hint}") from error
     if isinstance(found, type):
         found = found()
+    if isinstance(found, keras.metrics.FBetaScore):  # by default a number for each class
+        found = type(found).from_config(found.get_config() | {"average": "macro"})
     if isinstance(found, keras.metrics.Metric):
         return found
     return keras.metrics.MeanMetricWrapper(found, name=name)
@@ -242,13 +244,7 @@ def _try_on_labels(step: Step, dataset: Dataset) -> None:
                 f"{key}: it can't be computed from {dataset.labels} labels of shape "
                 f"{dataset.train.y.shape[1:]}: {str(error).strip().splitlines()[0]}"
             ) from error
-    for name, metric in step.metrics.items():
-        shape = tuple(np.shape(metric.result()))
-        if shape:
-            raise UserError(
-                f"metrics={name}: it gives values of shape {shape}, and a metric is one number; "
-                "make a metric of your own that reduces them"
-            )
+    for metric in step.metrics.values():
         metric.reset_state()
 
 

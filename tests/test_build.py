@@ -286,3 +286,26 @@ def test_the_summary_is_plain_text_of_fixed_width(made):
     assert "44" in text
     assert "logits" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_accumulation_over_a_sum_is_refused(program):
+    with pytest.raises(UserError, match=r"^loss\.reduction=sum: accumulate=2 takes the mean"):
+        program("loss.reduction=sum", "accumulate=2")
+
+
+def test_f_scores_are_the_mean_over_the_classes(program):
+    keys = ("data.labels=one_hot", "loss=categorical_crossentropy", "model=linear")
+    made, dataset = program("data=breast_cancer", *keys, "metrics=[f1_score]")
+    outputs = made.model()(dataset.val.x, training=False).numpy()
+    found, labels = outputs.argmax(axis=1), dataset.val.y.argmax(axis=1)
+    expected = [
+        2 * ((found == c) & (labels == c)).sum() / ((found == c).sum() + (labels == c).sum())
+        for c in range(2)
+    ]
+    assert made.evaluate(dataset.val)[0]["f1_score"] == pytest.approx(np.mean(expected))
+
+
+def test_metrics_of_regression_are_measured_on_attacked_rows_too(program):
+    made, dataset = program("data=diabetes", "task=regression", "step=adversarial", "model=linear")
+    found = made.evaluate(dataset.val)[0]
+    assert {"r2_score", "robust_r2_score", "robust_loss"} <= found.keys()

@@ -276,3 +276,29 @@ def test_the_command_delivers_into_the_run_it_scored(process, tiny, tmp_path, ro
     rows = Rows(outputs / "mlflow.db")
     [(step, value, _)] = rows.metrics(run_id, "evaluate/val/loss")
     assert (step, value) in [(s, v) for s, v, _ in rows.metrics(run_id, "val/loss")]
+
+
+def test_a_part_of_the_rows_is_named_apart(score, run, journal_of):
+    for word in ("data.max_rows=2", "data.max_rows=3"):
+        score(word, "split=test")
+    names = {name for name, _ in journal_of(run).metrics if name.endswith("test/loss")}
+    assert len([name for name in names if name.startswith("evaluate/")]) == 2
+
+
+def test_a_text_that_lacks_characters_is_scored_by_the_numbers_of_the_run(
+    trained, tmp_path, capsys, journal_of
+):
+    (tmp_path / "long.txt").write_text("abcabdcab" * 30)
+    (tmp_path / "short.txt").write_text("bcacbcab" * 30)
+    (tmp_path / "other.txt").write_text("bcaxbcab" * 30)
+    text = ("data=text", "data.length=4", "model=transformer", "model.width=4", "model.heads=2")
+    run = trained(*text, f"data.path={tmp_path / 'long.txt'}", "epochs=1")
+
+    def score(name):
+        words = [f"run={run.folder}", f"data.path={tmp_path / name}", "split=val"]
+        return commands.enter(evaluate.evaluate, words, evaluate.HELP)
+
+    assert score("short.txt") == 0
+    assert any(name.startswith("evaluate/short-") for name, _ in journal_of(run.folder).metrics)
+    assert score("other.txt") == 2
+    assert "doesn't know the class 'x'" in capsys.readouterr().err

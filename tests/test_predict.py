@@ -223,3 +223,15 @@ def test_tokens_are_predicted_for_each_position(train_in, ask, tmp_path, tensorf
     np.save("x.npy", tokens + 1000)
     said = ask("input=x.npy", "output=b.npz", code=2, name=folder)
     assert f"a vocabulary of {len(classes)} allows 0 to" in said
+
+
+def test_a_first_row_with_a_bad_cell_is_refused_and_not_taken_for_names(ask, pictures, tmp_path):
+    rows = np.load(pictures)["x_test"].reshape(5, -1)
+    lines = [",".join(map(str, row)) for row in rows]
+    names = ",".join(f"p{number}" for number in range(rows.shape[1]))
+    (tmp_path / "good.csv").write_text("\n".join([names, *lines]) + "\n")
+    assert "5 rows" in ask("input=good.csv", "output=good_out.csv")
+    lines[0] = lines[0].partition(",")[2].join([",", ""])
+    (tmp_path / "bad.csv").write_text("\n".join(lines) + "\n")
+    assert "input=" in ask("input=bad.csv", "output=out.csv", code=2)
+    assert not (tmp_path / "out.csv").exists()

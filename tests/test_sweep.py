@@ -260,3 +260,21 @@ def test_the_sweepers_own_keys_vary_too():
         {"hydra": {"sweeper": {"params": {"seed": "1,2", "+model.dtype": "a,b", "epochs": "1"}}}}
     )
     assert sweep._swept_keys(config, ["seed=3,4"]) == ["seed", "model.dtype", "epochs"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["modle.x=1,2"], "the command was refused; 0 of 0 jobs finished"),
+        (["model=linear,lienar"], "the command was refused"),
+        (["seed=range(0)"], "the command gives no jobs; 0 of 0 jobs finished"),
+    ],
+)
+def test_a_sweep_that_has_no_jobs_is_no_success_and_nobody_interrupted_it(
+    multirun, journal_of, given, said
+):
+    ended, folder = multirun(*given)
+    assert ended.code not in (0, 130)
+    last = journal_of(folder).lines[-1]
+    assert (last["kind"], last["status"]) == ("end", "FAILED")
+    assert last["reason"].startswith(said)

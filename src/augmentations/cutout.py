@@ -31,11 +31,11 @@ class Cutout(Augmentation):
 
     def __init__(self, input_shape: tuple[int, ...], size: Annotated[int, Field(ge=1)]) -> None:
         check_images(input_shape, "cutout")
-        largest = max(input_shape[:2])
-        if size >= 2 * largest:  # from a corner it reaches the one across
+        largest = 2 * max(input_shape[:2]) - 2
+        if size > largest:  # from a corner it reaches the one across
             raise UserError(
                 f"augmentation: cutout's size={size} covers these images of {input_shape[0]} x "
-                f"{input_shape[1]} pixels whole; give less than {2 * largest}"
+                f"{input_shape[1]} pixels whole; give {largest} or less"
             )
         self.size = size
 

@@ -145,3 +145,11 @@ def test_numbers_are_uniform_and_not_those_of_the_order():
     assert np.abs(counts - 2000).max() < 5 * 42
     together = np.corrcoef([numbers[:, 0], numbers[:, 1], row_order(3, 0, 20_000)])
     assert np.abs(together - np.eye(3)).max() < 5 / np.sqrt(20_000)
+
+
+def test_a_square_that_covers_every_image_whole_is_refused():
+    rows, columns = SHAPE[:2]
+    largest = 2 * max(rows, columns) - 2
+    with pytest.raises(UserError, match=rf"size={largest + 1} covers .*{largest} or less"):
+        Cutout(SHAPE, largest + 1)
+    assert (changed(Cutout(SHAPE, largest), images(1), [[0.0, 0.0]]) != 0).any()

@@ -11,6 +11,7 @@ from src.data import csv, features
 from src.data.dataset import Dataset
 from src.data.prepare import prepare
 from src.errors import UserError
+from src.targets import call
 
 KEYS: dict[str, Any] = {
     "label": "kind",
@@ -169,6 +170,12 @@ def test_the_digest_knows_the_categories(load):
 
 BAD: dict[str, Any] = {
     "nothing": ("", {}, r"can't be read as a CSV file in UTF-8 \(No columns"),
+    "one column, tabs": ("x\tkind\n1\ta\n", {}, r"data\.separator='\\t'"),
+    "decimal commas": (
+        'x,kind\n"1,5",a\n"2,5",b\n"1,5",b\n',
+        {},
+        r"'x' holds numbers with commas, such as '1,5'; write a point .*data\.categorical=\[x\]",
+    ),
     "header alone": ("x,kind\n", {}, r"no row below its header"),
     "one column": ("x;kind\n1;a\n", {}, r"one column only, 'x;kind'; .*data\.separator=';'"),
     "name twice": ("x,x,kind\n1,2,a\n", {}, r"two columns are called 'x'"),
@@ -228,3 +235,27 @@ def test_bytes_that_are_no_text(tmp_path):
     path.write_bytes(b"x,kind\n\xff\xfe,a\n")
     with pytest.raises(UserError, match=r"can't be read as a CSV file in UTF-8"):
         csv.load(**{"path": str(path), **KEYS})
+
+
+def test_commas_are_no_fault_of_names(load):
+    source = load('x,kind\n"1,5",a\n"2,5",b\n"1,5",b\n', categorical=["x"])
+    assert source.train[0].tolist() == [[0], [1], [0]]
+
+
+def test_one_class_will_do_for_a_model_that_is_trained(load):
+    source = load("x,kind\n1,a\n2,a\n", scored=True)
+    assert (source.class_names, source.train[1].tolist()) == (("a",), [0, 0])
+
+
+@pytest.mark.parametrize("given", ["\t", "\\t"])
+def test_a_tab_between_the_cells(composed, tmp_path, given):
+    path = tmp_path / "flowers.tsv"
+    path.write_text("x\tkind\n1\ta\n2\tb\n" * 1)
+    config = composed(
+        "data=csv", f"data.path={path}", "data.label=kind", f"data.separator='{given}'"
+    )
+    keys = {key: config.data[key] for key in KEYS}
+    source = call(csv.load, {"path": str(path), **keys}, key="data")
+    assert source.train[0].tolist() == [[1], [2]]
+    with pytest.raises(UserError, match=r"data\.separator: allowed is a single sign"):
+        call(csv.load, {"path": str(path), **keys, "separator": "ab"}, key="data")

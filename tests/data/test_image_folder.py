@@ -1,5 +1,6 @@
 """data=image_folder: what becomes of pictures, and every way in which a folder may be wrong."""
 
+import shutil
 from typing import Any
 
 import numpy as np
@@ -123,3 +124,31 @@ def test_what_is_wrong_is_named(folder, tmp_path_factory):
     (folder / "birds" / "a.webp").write_bytes(b"")
     with pytest.raises(UserError, match=r"a\.webp: it is neither PNG nor JPEG"):
         load(folder)
+
+
+def test_sixteen_bits_keep_their_shades(tmp_path):
+    shades = np.array([[0, 257, 32896, 65535]], np.uint16)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(shades).save(tmp_path / name / "1.png")
+    x, _ = load(tmp_path, height=1, width=4, channels=1).train
+    assert x[0, 0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_transparent_is_white(tmp_path, channels):
+    pixels = np.zeros((2, 3, 4), np.uint8)  # black, its right column opaque
+    pixels[:, 2, 3] = 255
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "1.png")
+    x, _ = load(tmp_path, channels=channels).train
+    assert x[0, :, :2].min() == 255
+    assert x[0, :, 2].max() == 0
+
+
+def test_one_class_will_do_for_a_model_that_is_trained(folder):
+    shutil.rmtree(folder / "dogs")
+    with pytest.raises(UserError, match="1 folders"):
+        load(folder)
+    assert load(folder, scored=True).class_names == ("cats",)

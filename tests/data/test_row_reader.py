@@ -56,3 +56,9 @@ def test_a_file_that_was_cut_short_is_named(mapped, tmp_path):
     np.testing.assert_array_equal(reader[np.array([0])], [[0.0, 1.0]])
     with pytest.raises(OSError, match=r"x\.npy: row 19 can't be read, the file was cut short"):
         reader[ORDER]
+
+
+def test_a_part_of_a_mapped_file_is_read_as_the_part_it_is(mapped):
+    array = mapped(np.arange(40.0).reshape(20, 2))
+    for part in (array[5:], array[:, :1], array.reshape(10, 4)):
+        assert RowReader.of(part) is part

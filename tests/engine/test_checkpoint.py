@@ -375,3 +375,15 @@ def test_other_files_and_folders_are_left_alone(checkpoints, folder):
     checkpoints.save(10, state(10), None, PROGRESS)
     assert value(checkpoints.newest(warn=pytest.fail)) == 10
     assert {"notes", "00000099"} <= set(names(folder))
+
+
+def test_the_newest_of_a_long_run_has_more_digits(folder):
+    checkpoints = Checkpoints(folder, keep=2)
+    for update in (99_999_998, 99_999_999, 100_000_005, 100_000_010):
+        checkpoints.save(update, state(update % 1000), None, PROGRESS)
+    (folder / ".100000015.77").mkdir()
+    assert names(folder) == [".100000015.77", "100000005", "100000010"]
+    found = checkpoints.newest(pytest.fail)
+    assert found is not None
+    assert (found.update, value(found)) == (100_000_010, 10)
+    assert [path.name for path in checkpoints.abandoned()] == [".100000015.77"]

@@ -381,3 +381,12 @@ def test_a_penalty_on_the_weights_is_part_of_the_loss_and_of_the_gradient(tensor
     # w = 1: loss (2 w - 1)^2 + 0.01 w^2 = 1.01; gradient 4 (2 w - 1) + 0.02 w = 4.02
     assert run(made, 0, 1, rate=0.5)[0] == pytest.approx(1.01)
     assert float(model.trainable_variables[0].numpy()[0, 0]) == pytest.approx(1 - 0.5 * 4.02)
+
+
+def test_scores_know_nothing_of_an_epoch_that_was_begun(program):
+    """A checkpoint within an epoch holds the metrics of what was trained of it."""
+    made, dataset = program()
+    expected = made.evaluate(dataset.val)[0]
+    made.shuffle(row_order(0, 0, made.rows)[None])
+    made.run(0, np.zeros((2, 1), np.float32), ONE)  # weights stay
+    assert made.evaluate(dataset.val)[0] == expected

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from src import programs
+from src.engine.export import activation_of
 from src.errors import UserError
 from src.job import load_data
 from src.losses.class_weighted import ClassWeighted
@@ -88,3 +89,16 @@ def test_wrong_values_are_refused(composed, value, said):
 def test_a_number_of_weights_that_does_not_fit_is_refused_before_tensorflow(configured, tiny):
     with pytest.raises(UserError, match=r"^loss\.class_weights: 2 weights for the 4 classes"):
         load_data(configured(*tiny("loss.class_weights=[1,1]")))
+
+
+@pytest.mark.parametrize(
+    ("inner", "activation"),
+    [
+        (SparseCategoricalCrossentropy(True, 0.0, "sum_over_batch_size"), "softmax"),
+        (keras.losses.BinaryCrossentropy(from_logits=True), "sigmoid"),
+        (keras.losses.CategoricalCrossentropy(), "linear"),
+        (keras.losses.MeanSquaredError(), "linear"),
+    ],
+)
+def test_the_outputs_mean_what_they_mean_without_weights(tensorflow, inner, activation):
+    assert activation_of(ClassWeighted(inner, WEIGHTS)) == activation_of(inner) == activation

@@ -138,3 +138,9 @@ def test_the_attack_sees_the_model_as_in_inference(tensorflow):
     attacked(step)
     for path, value in others(step).items():
         np.testing.assert_array_equal(value, before[path])
+
+
+def test_a_row_that_lies_outside_the_range_already_stays_where_it_is(tensorflow):
+    """Rows of validation may; without a radius nothing is moved."""
+    step, outside = made(clip="data", epsilon=0.0), tf.constant(10 * X)
+    np.testing.assert_array_equal(step.attack(outside, tf.constant(Y), outside), outside)

@@ -143,3 +143,11 @@ def test_a_damaged_or_missing_checkpoint_is_named(distilled, copy):
     shutil.rmtree(best.parent)
     with pytest.raises(UserError, match="no epoch of that run has been validated"):
         distilled(f"step.teacher={copy}")
+
+
+def test_a_model_of_16_bits_is_compared_in_32(tensorflow):
+    step = made()
+    half = tf.constant([[2.0, -1.0]], tf.float16)
+    found = step.softened(half, True)
+    assert found.dtype == tf.float32
+    np.testing.assert_allclose(np.exp(found), softmax(np.array([[2.0, -1.0]]) / 3), rtol=1e-6)

@@ -36,3 +36,13 @@ def test_inputs_without_a_derivative_are_refused(tensorflow):
     rounding = [keras.layers.Lambda(tf.stop_gradient)]
     with pytest.raises(UserError, match=r"step=gradient_penalty: .* no derivative"):
         linear(GradientPenalty, layers=rounding, dataset=dataset(), weight=1.0)
+
+
+def test_a_sum_over_the_rows_is_refused(tensorflow):
+    with pytest.raises(UserError, match=r"loss\.reduction=sum: step=gradient_penalty"):
+        linear(
+            GradientPenalty,
+            loss=keras.losses.MeanSquaredError(reduction="sum"),
+            dataset=dataset(),
+            weight=0.3,
+        )
