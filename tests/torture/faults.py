@@ -117,7 +117,7 @@ class Faults:
             words = [f"outputs={outputs}", "timeout=60"]
             if elsewhere:
                 words.append(f"uri={self.server.address}")
-            synced = self.bench.zygote.run("src.sync", *words)
+            synced = self.bench.sync(*words)
             if synced.code != 0:
                 return [*problems, f"sync exits with {synced.code}: {synced.said[-600:]}"]
             for run in runs(outputs):

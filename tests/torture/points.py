@@ -109,7 +109,7 @@ class Points:
             ended = bench.train(outputs, *SWEEP)
             if ended.code != 0:
                 return [f"the second sweep exits with {ended.code}: {ended.said[-600:]}"]
-            ended = bench.zygote.run("src.sync", f"outputs={outputs}", "timeout=60")
+            ended = bench.sync(f"outputs={outputs}", "timeout=60")
             if ended.code != 0:
                 return [f"sync exits with {ended.code}: {ended.said[-600:]}"]
             newest = max((outputs / "sweeps").iterdir())
