@@ -106,13 +106,14 @@ class Points:
             ended = bench.train(outputs, *SWEEP, crash=where)
             if ended.code != KILLED:
                 return [f"not killed: exit code {ended.code}: {ended.said[-600:]}"]
+            before = set((outputs / "sweeps").glob("*"))
             ended = bench.train(outputs, *SWEEP)
             if ended.code != 0:
                 return [f"the second sweep exits with {ended.code}: {ended.said[-600:]}"]
             ended = bench.sync(f"outputs={outputs}", "timeout=60")
             if ended.code != 0:
                 return [f"sync exits with {ended.code}: {ended.said[-600:]}"]
-            newest = max((outputs / "sweeps").iterdir())
+            [newest] = set((outputs / "sweeps").glob("*")) - before  # names order seconds alone
             problems = []
             if results(newest) != {0: "FINISHED", 1: "FINISHED"}:
                 problems.append(f"the table holds {results(newest)}")
