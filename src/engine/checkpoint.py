@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,9 @@ class Checkpoints:
             raise CheckpointError(str(storage.refused(target, error, needed))) from error
         for old in self._numbered()[: -self.keep]:
             crash_points.passing("checkpoint.prune")
-            shutil.rmtree(old, ignore_errors=True)
+            with suppress(OSError):  # it stays, whole
+                # Out of sight at once: files are removed one by one, and a kill may come between.
+                old.rename(self.folder / f".{old.name}.pruned")
             crash_points.passing("checkpoint.pruned")
         for abandoned in self.abandoned():
             shutil.rmtree(abandoned, ignore_errors=True)

@@ -141,7 +141,13 @@ def test_files_and_folders_are_flushed_before_the_name_appears(checkpoints, fold
 
 def killed_while_saving(folder: Path, call: str, number: int) -> int:
     """Save update 5, then 10 with SIGKILL at the `number`-th `call`; how the process ended."""
-    owner = {"fsync": os, "rename": Path, "_write": checkpoint, "rmtree": shutil}[call]
+    owner = {
+        "fsync": os,
+        "unlink": os,
+        "rename": Path,
+        "_write": checkpoint,
+        "rmtree": shutil,
+    }[call]
     original = getattr(owner, call)
     passed = 0
 
@@ -178,7 +184,10 @@ def killed_while_saving(folder: Path, call: str, number: int) -> int:
         ("fsync", 4, 10),
         ("rmtree", 1, 5),
         ("rmtree", 2, 5),
+        ("rename", 2, 10),
         ("rmtree", 3, 10),
+        ("unlink", 1, 10),
+        ("unlink", 2, 10),
     ],
 )
 def test_killed_between_any_two_calls_a_whole_checkpoint_is_the_newest(
@@ -186,6 +195,8 @@ def test_killed_between_any_two_calls_a_whole_checkpoint_is_the_newest(
 ):
     assert killed_while_saving(folder, call, number) == -signal.SIGKILL
     checkpoints = Checkpoints(folder, keep=1)
+    for path in folder.glob("[0-9]*"):
+        load(path)  # what is visible is whole, an old one that was being removed too
     assert value(checkpoints.newest(warn=pytest.fail)) == newest
     # The next save leaves nothing of the killed one behind.
     checkpoints.save(15, state(15), None, PROGRESS)
