@@ -86,11 +86,7 @@ class Run:
         )
         self.update = first + count - 1
         if bad.size:
-            self.end(
-                "FAILED",
-                f"the loss became {losses[-1]} at update {self.update}; a smaller "
-                "optimizer.learning_rate, optimizer.global_clipnorm=1 or optimizer=adam may help",
-            )
+            self.end("FAILED", f"the loss became {losses[-1]} at update {self.update}")
 
     def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Record an epoch's metrics; returns whether it is the best so far by `monitor`.

@@ -21,7 +21,8 @@ def run(capsys, tensorflow, tmp_path):
     return call
 
 
-@pytest.mark.parametrize("seeds", ["[0]", pytest.param("[0,3]", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", ["[0]", "[0,3]"])
 def test_a_row_for_each_kind_of_step(run, seeds):
     quick = ("measure.rows=100", "measure.power_iterations=5", "measure.attack_iterations=2")
     given = (*TINY, *quick, "kinds=[standard,adversarial]", f"seeds={seeds}")

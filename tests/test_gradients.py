@@ -174,6 +174,7 @@ def test_a_cast_within_the_model_is_named_where_it_spoils_the_differences(check)
     assert check(*given, "check.dtype=float32", "tolerance=0.1")[0] == 0
 
 
+@pytest.mark.slow
 def test_the_same_command_prints_the_same(check):
     given = ("model.hidden=[3]", "model.dropout=0.5", "check.entries=2")
 

@@ -131,6 +131,7 @@ def test_digits_mlp(run):
     assert final(journal, "test/accuracy") >= 0.94
 
 
+@pytest.mark.slow
 def test_digits_cnn(run):
     journal, _ = run("digits_cnn")
 

@@ -170,6 +170,7 @@ def test_compiled_by_xla(configs, name):
     assert program.compilation.jit
 
 
+@pytest.mark.slow
 def test_random_numbers_of_xla_where_solo_runs_draw_them(configs):
     program = compare(configs("jit=true", *MODELS["dropout"]))
     assert program.compilation.jit

@@ -9,9 +9,10 @@ import pytest
     [
         (("jit=auto", "optimizer=momentum", "epochs=3"), {}),
         # A user's ~/.keras/keras.json, hash seed and choice of backend are not part of a run.
-        (
+        pytest.param(
             ("model.dropout=0.4", "optimizer=adam", "epochs=3"),
             {"PYTHONHASHSEED": "7", "KERAS_BACKEND": "jax"},
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["XLA", "graph with dropout, other surroundings"],

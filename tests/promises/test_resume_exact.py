@@ -82,6 +82,8 @@ SLOW = (
     "SAM, batch normalisation, dropout",
     "attacks from random starts",
     "tokens, a label for each, dropout",
+    "compiled by XLA, mixed precision",
+    "mixup",
 )
 
 

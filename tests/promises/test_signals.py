@@ -39,7 +39,7 @@ def checkpoint_of(folder: Path) -> int:
 @pytest.mark.parametrize(
     ("number", "code", "given"),
     [
-        (signal.SIGINT, 130, DROPOUT),
+        pytest.param(signal.SIGINT, 130, DROPOUT, marks=pytest.mark.slow),
         (signal.SIGTERM, 143, NORMALISED),
         pytest.param(
             signal.SIGKILL,

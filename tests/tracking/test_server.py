@@ -76,15 +76,8 @@ def test_a_healthy_server_gets_all(server, run):
     check(folder, address, database)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "cut",
-        pytest.param("503", marks=pytest.mark.slow),
-        pytest.param("500", marks=pytest.mark.slow),
-        pytest.param("half", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["cut", "503", "500", "half"])
 def test_every_request_may_fail_once(server, run, fault):
     address, database = server
     with FaultyProxy(address, once_each(fault)) as proxy:

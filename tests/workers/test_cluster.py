@@ -61,7 +61,7 @@ def test_an_address_of_version_6():
             '{"cluster": {"worker": ["h:1", "h:2"]}, "task": {"type": "worker", "index": true}}',
             "its task is worker True",
         ),
-        ('{"cluster": {"worker": ["h:1", "h:2"]}, "task": {"index": "0"}}', "its task is None 0"),
+        ('{"cluster": {"worker": ["h:1", "h:2"]}, "task": {"index": "0"}}', "its task is None '0'"),
     ],
 )
 def test_what_is_wrong_is_said_with_an_example(text, words):
