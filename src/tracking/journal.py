@@ -63,10 +63,11 @@ def encode_line(content: Line) -> bytes:
 
 def decode_line(raw: bytes) -> Line | None:
     """The object of one line (without its newline), or None when it isn't intact."""
+    text = raw[9:]
+    if raw[:9] != b"%08x " % zlib.crc32(text):
+        return None
     try:
-        if len(raw) < 10 or raw[8:9] != b" " or int(raw[:8], 16) != zlib.crc32(raw[9:]):
-            return None
-        content = json.loads(raw[9:])
+        content = json.loads(text)
     except ValueError:
         return None
     return content if isinstance(content, dict) else None

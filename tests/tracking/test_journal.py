@@ -102,6 +102,15 @@ def test_every_flipped_byte_before_the_last_line_is_noticed(path):
         assert path.read_bytes() == bytes(damaged)  # left as it is
 
 
+@pytest.mark.parametrize("other", [b" ", b"+"])
+def test_a_checksum_of_the_same_number_in_other_bytes_is_damaged(other):
+    raws = (journal.encode_line({"seq": number})[:-1] for number in range(1000))
+    raw = next(raw for raw in raws if raw.startswith(b"0") and raw[:8].upper() != raw[:8])
+    assert journal.decode_line(raw) is not None
+    assert journal.decode_line(other + raw[1:]) is None
+    assert journal.decode_line(raw[:8].upper() + raw[8:]) is None
+
+
 def test_a_missing_line_is_noticed(path):
     with Journal(path) as writer:
         for _ in range(3):
