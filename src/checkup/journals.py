@@ -66,15 +66,15 @@ def end_is_unknown(place: Place) -> bool:
     """Whether the run has an end that its store doesn't know; one without is closed first."""
     if place.record.tracking_uri is None or place.journal is None or place.journal.end is None:
         return False
-    state = load_delivery(place.folder)
-    return bool(outstanding(place.folder)) or state.get("status") != "delivered"
+    status = load_delivery(place.folder).get("status")
+    return status != "delivered" or bool(outstanding(place.folder))
 
 
 def _undelivered(place: Place) -> Iterator[Finding]:
     if place.being_delivered or not end_is_unknown(place):
         return
-    state = load_delivery(place.folder)
-    reason = f" ({state['error']})" if state.get("error") else ""
+    error = load_delivery(place.folder).get("error")
+    reason = f" ({error})" if error else ""
     yield Finding(
         place.folder,
         "undelivered",

@@ -13,8 +13,6 @@ from src.errors import UserError
 Missing = Literal["refuse", "fill"]
 # More would make a model of that width; what has so many is an id or free text.
 MOST_CATEGORIES = 1000
-
-
 COMMA = re.compile(r"[+-]?\d[\d.' ]*,[\d.,' ]*")  # 1,5 or 1,486.20
 
 

@@ -73,18 +73,18 @@ def load(
             raise UserError(f"{place / foreign[0]}: no such class in {splits['train']}")
         found[name] = _find(place, classes)
     shape = (height, width, channels)
-    decode = partial(_decode, shape=shape)
     pictures = sum(len(files) for files, _ in found.values())
     if streaming == "auto":
         streaming = too_large(pictures * height * width * channels, room)
     read = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding lets other threads run
+        decoded = partial(pool.map, partial(_decode, shape=shape))
         for name, (files, labels) in found.items():
             if streaming:
-                x = open_or_write(Path(cache).expanduser(), files, shape, decode, pool)
+                x = open_or_write(Path(cache).expanduser(), files, shape, decoded)
             else:
                 x = np.empty((len(files), *shape), np.uint8)
-                for row, pixels in enumerate(pool.map(decode, files)):
+                for row, pixels in enumerate(decoded(files)):
                     x[row] = pixels
             read[name] = x, labels
     return Source(

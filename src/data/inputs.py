@@ -148,7 +148,7 @@ class Inputs:
             UserError: a row or a label of the source is none that the run's model takes or gives.
         """
         if source.vocabulary is not None and source.class_names and self.vocabulary is not None:
-            source = self._with_tokens_of_the_run(source)
+            source = self._numbered(source)
         self._check_rows(source)
         if (source.labels == "real") != (self.labels == "real"):
             raise UserError(
@@ -207,11 +207,19 @@ class Inputs:
                 f"{self.input_shape}"
             )
 
-    def _with_tokens_of_the_run(self, source: Source) -> Source:
-        """`source` with its tokens, which its classes name, numbered as the run's."""
-        number = self._numbers_of(source)
+    def _numbered(self, source: Source) -> Source:
+        """`source` with its classes, which are also its tokens, numbered as the run's."""
+        unknown = [name for name in source.class_names if name not in self.class_names]
+        if unknown:
+            raise UserError(
+                f"{source.source}: the run's model doesn't know the class {unknown[0]!r}; it knows "
+                f"{', '.join(self.class_names[:20])}"
+            )
+        number = np.array([self.class_names.index(name) for name in source.class_names])
+        tokens = source.vocabulary is not None
         splits: dict[str, Any] = {
-            name: (number[x], number[y]) for name, (x, y) in source.splits().items()
+            name: (number[x] if tokens else x, number[y])
+            for name, (x, y) in source.splits().items()
         }
         return dataclasses.replace(
             source,
@@ -220,22 +228,6 @@ class Inputs:
             num_classes=self.num_classes,
             class_names=self.class_names,
         )
-
-    def _numbered(self, source: Source) -> Source:
-        """`source` with its classes numbered as the run's of the same names."""
-        number = self._numbers_of(source)
-        splits: dict[str, Any] = {name: (x, number[y]) for name, (x, y) in source.splits().items()}
-        return dataclasses.replace(source, **splits, num_classes=self.num_classes)
-
-    def _numbers_of(self, source: Source) -> np.ndarray:
-        """The run's number of each class of the source."""
-        unknown = [name for name in source.class_names if name not in self.class_names]
-        if unknown:
-            raise UserError(
-                f"{source.source}: the run's model doesn't know the class {unknown[0]!r}; it knows "
-                f"{', '.join(self.class_names[:20])}"
-            )
-        return np.array([self.class_names.index(name) for name in source.class_names])
 
 
 def _what_x_is(vocabulary: int | None) -> str:

@@ -3,8 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,7 @@ def open_or_write(
     folder: Path,
     files: Sequence[Path],
     shape: tuple[int, int, int],
-    decode: Callable[[Path], np.ndarray],
-    pool: Executor,
+    decoded: Callable[[Sequence[Path]], Iterable[np.ndarray]],
 ) -> np.ndarray:
     """The pixels of `files`, memory-mapped; decoded first where no file in `folder` holds them.
 
@@ -32,8 +30,7 @@ def open_or_write(
         folder: of such files; made where it is absent.
         files: the pictures, in order of the rows.
         shape: (height, width, channels) after decoding.
-        decode: a picture to uint8 of `shape`.
-        pool: that decodes several at once.
+        decoded: each picture's pixels, uint8 of `shape`; given some files at a time.
 
     Returns:
         uint8 (len(files), *shape).
@@ -45,7 +42,7 @@ def open_or_write(
     folder.mkdir(parents=True, exist_ok=True)
     with locked(path.with_suffix(".lock"), HOURS * 3600):
         if not path.exists():
-            _write(path, files, shape, decode, pool)
+            _write(path, files, shape, decoded)
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
@@ -61,8 +58,7 @@ def _write(
     path: Path,
     files: Sequence[Path],
     shape: tuple[int, int, int],
-    decode: Callable[[Path], np.ndarray],
-    pool: Executor,
+    decoded: Callable[[Sequence[Path]], Iterable[np.ndarray]],
 ) -> None:
     needed = len(files) * int(np.prod(shape))
     free = shutil.disk_usage(path.parent).free
@@ -80,7 +76,7 @@ def _write(
     with aside.open("wb") as written:
         np.lib.format.write_array_header_1_0(written, header)
         for start in range(0, len(files), AT_ONCE):
-            for pixels in pool.map(decode, files[start : start + AT_ONCE]):
+            for pixels in decoded(files[start : start + AT_ONCE]):
                 written.write(pixels.tobytes())
         written.flush()
         os.fsync(written.fileno())

@@ -1,7 +1,7 @@
 """Pictures decoded into a file of pixels: the same rows as in memory, decoded once."""
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -48,8 +48,7 @@ def files(folder):
 
 
 def write(place, pictures, decode=lambda file: np.full(SHAPE, 7, np.uint8)):
-    with ThreadPoolExecutor(2) as pool:
-        return pixel_file.open_or_write(place, pictures, SHAPE, decode, pool)
+    return pixel_file.open_or_write(place, pictures, SHAPE, partial(map, decode))
 
 
 def test_the_rows_are_those_of_memory_and_stay_in_a_file(load):
