@@ -94,9 +94,12 @@ def test_without_arguments_the_lessons_are_shown_in_80_columns(check):
             marks=pytest.mark.slow,
         ),
         pytest.param(("model=linear", "data.labels=one_hot", "loss=huber"), marks=pytest.mark.slow),
-        ("model=mlp", "model.dropout=0.5", "loss.label_smoothing=0.1"),
+        pytest.param(
+            ("model=mlp", "model.dropout=0.5", "loss.label_smoothing=0.1"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(("experiment=custom_training",), marks=pytest.mark.slow),
-        ("step=sam", "model=mlp", "model.dropout=0.3"),
+        pytest.param(("step=sam", "model=mlp", "model.dropout=0.3"), marks=pytest.mark.slow),
         pytest.param(("step=mixup", "model=linear"), marks=pytest.mark.slow),
         pytest.param(
             ("step=adversarial", "model=mlp", "step.norm=l2", "step.clean_weight=0.5"),
@@ -104,7 +107,10 @@ def test_without_arguments_the_lessons_are_shown_in_80_columns(check):
         ),
         ("step=gradient_penalty", "model=mlp", "model.activation=tanh"),
         pytest.param(("step=gradient_noise_scale", "model=linear"), marks=pytest.mark.slow),
-        ("model=cnn", "check.dtype=float32", "tolerance=0.1", "check.rows=4"),
+        pytest.param(
+            ("model=cnn", "check.dtype=float32", "tolerance=0.1", "check.rows=4"),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda overrides: " ".join(overrides),
 )

@@ -51,11 +51,11 @@ def streamed_program(configured, tensorflow, tiny):
 @pytest.mark.parametrize(
     "given",
     [
-        ("jit=false",),
+        pytest.param(("jit=false",), marks=pytest.mark.slow),
         ("jit=true",),
         ("jit=false", "model=cnn", "model.filters=[2]", "model.dropout=0.5"),
-        ("jit=false", "data.batch_size=45"),
-        ("eager=true",),
+        pytest.param(("jit=false", "data.batch_size=45"), marks=pytest.mark.slow),
+        pytest.param(("eager=true",), marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )

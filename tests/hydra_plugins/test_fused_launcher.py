@@ -204,6 +204,7 @@ def test_groups_larger_than_allowed_are_cut(multirun):
     assert members == ["2", "2", "2", "2", None]
 
 
+@pytest.mark.slow
 def test_groups_larger_than_the_memory_are_cut(multirun, monkeypatch):
     from src.engine import suitability
 

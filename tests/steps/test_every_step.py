@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.engine.members import quick_and_slow
+
 STEPS = sorted(path.stem for path in Path("conf/step").glob("*.yaml"))
 TINY = ("optimizer=momentum", "model.dropout=0.4")
 DRAWS = ("mixup", "adversarial")  # XLA draws other random numbers
@@ -33,7 +35,7 @@ def trained(program, *overrides):
     return np.concatenate(losses), made.take_results()[0], made.evaluate(dataset.val)[0], made
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", quick_and_slow(STEPS, {"sam", "gradient_penalty"}))
 def test_line_by_line_it_does_what_its_graph_does(program, step, name):
     losses, results, scores, graph = trained(program, *step(name), *TINY)
     other, other_results, other_scores, eager = trained(

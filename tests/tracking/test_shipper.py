@@ -142,6 +142,7 @@ def test_a_trainer_killed_with_kill_9_is_closed_as_killed(outputs, uri, rows, tr
     assert outstanding.outstanding(folder) == {}
 
 
+@pytest.mark.slow
 def test_a_trainer_that_leaves_without_a_word_is_closed_as_killed(outputs, uri, rows, trainer):
     folder = outputs / "runs" / "a"
     process, pid = trainer(folder, uri, 5, "leave")
