@@ -34,6 +34,7 @@ Start = tuple[int, str | None, str | None]
 class _Entry:
     program: Program
     initial: dict[Start, State] = field(default_factory=dict)
+    quick: bool | None = None  # whether other seeds may be built as tried; None: not yet known
 
 
 _kept: OrderedDict[tuple[object, ...], _Entry] = OrderedDict()
@@ -74,10 +75,9 @@ def compiled(
                 _kept.popitem(last=False)
     else:
         _kept.move_to_end(key)
-    known = next(iter(entry.initial.values()))
     for each in configs:
         if _start(each) not in entry.initial:
-            entry.initial[_start(each)] = _drawn(each, dataset, like=known)
+            entry.initial[_start(each)] = _drawn(each, dataset, entry)
     entry.program.load([entry.initial[_start(each)] for each in configs], values)
     return entry.program
 
@@ -87,13 +87,25 @@ def _start(config: Config) -> Start:
     return config.seed, config.init_digest, config.init_skip
 
 
-def _drawn(config: Config, dataset: Dataset, like: State) -> State:
-    """The initial state of a further start."""
-    quick = state.snapshot(build(config, dataset, config.seed, tried=True))
-    # A model's own build() may leave variables to its first call.
-    if quick.keys() == like.keys():
-        return quick
-    return state.snapshot(build(config, dataset, config.seed))
+def _drawn(config: Config, dataset: Dataset, entry: _Entry) -> State:
+    """The initial state of a further start: the one that its solo run has."""
+    if entry.quick:
+        return _built(config, dataset, tried=True)
+    whole = _built(config, dataset)
+    if entry.quick is None:
+        # A model may draw from TensorFlow or NumPy, or leave variables to its first call. Another
+        # seed's parts, built between, move on whatever they draw from.
+        build(config, dataset, config.seed + 1)
+        entry.quick = _equal(_built(config, dataset, tried=True), whole)
+    return whole
+
+
+def _built(config: Config, dataset: Dataset, *, tried: bool = False) -> State:
+    return state.snapshot(build(config, dataset, config.seed, tried=tried))
+
+
+def _equal(left: State, right: State) -> bool:
+    return left.keys() == right.keys() and state.sha256(left) == state.sha256(right)
 
 
 def _compile(
