@@ -14,11 +14,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src import following, naming, report, startup, storage
+from src import following, naming, report, resume, startup, storage
 from src.composition import overrides_of
 from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkerLost
 from src.interruption import Interrupted
 from src.job import Job, load_data, prepare, record_failure
+from src.tracking.children import point_to
 from src.tracking.shipping import ShipperProcess
 from src.workers.chief import Workers
 
@@ -93,8 +94,9 @@ def _run_child(
     folder = sweep_folder / str(number)
     try:
         job = prepare(composed, overrides, sweep_folder, number)
-        if job.resumed is not None:
-            naming.point_to(job.resumed, folder)
+        if job.done is not None:
+            point_to(job.done, folder)
+            return resume.objective_of(job.done)
         finished = _train(job, None, None)
     except Interrupted as interrupted:
         sys.exit(interrupted.exit_code)

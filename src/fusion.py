@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from src import attributes, job, naming, report, startup, storage
+from src import attributes, job, report, startup, storage
 from src.config import flatten
 from src.console import warn
 from src.errors import CannotFuse, UserError
@@ -147,9 +147,6 @@ def train(jobs: Sequence[Job], factors: np.ndarray, *, force: bool) -> dict[int,
         startup.import_tensorflow()
         from src import training  # needs TensorFlow
 
-        for each in jobs:
-            if each.resumed is not None and each.sweep is not None:
-                naming.point_to(each.resumed, each.sweep / str(each.number))
         runs = training.train(jobs, dataset, factors, None, force=force)
     except Interrupted as interrupted:
         sys.exit(interrupted.exit_code)

@@ -35,6 +35,7 @@ class Job:
         overrides: those of the command, as Hydra took them.
         outputs: absolute.
         resumed: the folder of the run that goes on, None for a new one.
+        done: that of the finished run which the job takes as it is (see `resume.done`).
         sweep: the folder of the sweep this job is a child of, None for a solo run.
         number: its place in the sweep.
     """
@@ -45,6 +46,7 @@ class Job:
     resumed: Path | None = None
     sweep: Path | None = None
     number: int = 0
+    done: Path | None = None
 
     @property
     def name(self) -> str:
@@ -78,14 +80,20 @@ def prepare(
         config = teacher.pinned(validate(compose("config", overrides=overrides)), outputs)
         config = initialisation.of_resumed(config, resumed, command, outputs)
         resume.check_same(config, resumed)
-    elif config.resume == "auto":
-        print(
-            f"resume=auto: {resumed} goes on"
-            if resumed
-            else "resume=auto: no unfinished run of this configuration; a new one starts",
-            flush=True,
-        )
-    return Job(config, overrides, outputs, resumed, sweep_folder, number)
+    done = None
+    if config.resume == "auto":
+        if resumed is None and sweep_folder is not None:
+            done = resume.done(config, outputs)
+        print(f"resume=auto: {_what_happens(resumed, done)}", flush=True)
+    return Job(config, overrides, outputs, resumed, sweep_folder, number, done)
+
+
+def _what_happens(resumed: Path | None, done: Path | None) -> str:
+    if resumed is not None:
+        return f"{resumed} goes on"
+    if done is not None:
+        return f"{done} is finished"
+    return "no unfinished run of this configuration; a new one starts"
 
 
 def load_data(config: Config) -> tuple[Dataset, np.ndarray]:

@@ -7,9 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from src.config import Config
-from src.tracking.record import FILE_NAME, RunRecord
+from src.tracking.record import RunRecord
 
-POINTER = "goes_on_in.txt"
 SWEPT_KEYS = "sweep.keys"  # tag of a sweep: the keys that vary, as JSON
 
 
@@ -39,22 +38,6 @@ def child_name(sweep_folder: Path, overrides: Sequence[str], number: int) -> str
         if key in values
     ]
     return " ".join(parts) or f"job {number}"
-
-
-def point_to(run: Path, folder: Path) -> None:
-    """Note in a job's folder that its run goes on in that of an earlier sweep."""
-    if run != folder:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / POINTER).write_text(f"{run}\n", encoding="utf-8")
-
-
-def run_of(folder: Path) -> Path | None:
-    """The folder of a job's run: its own, or that of an earlier sweep; None before it has one."""
-    if (folder / FILE_NAME).exists():
-        return folder
-    if (folder / POINTER).exists():
-        return Path((folder / POINTER).read_text(encoding="utf-8").strip())
-    return None
 
 
 def assignments(overrides: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from src.console import warn
 from src.errors import UserError
 from src.identity import FREE, fingerprint
 from src.tracking import journal
+from src.tracking.children import POINTER, run_of
 from src.tracking.outstanding import load_delivery
 from src.tracking.record import FILE_NAME, RunRecord
 from src.tracking.tracker import ARTIFACTS, SUMMARY
@@ -35,8 +37,25 @@ def find(config: Config, outputs: Path) -> Path | None:
     if wanted is False:
         return None
     if wanted == "auto":
-        return _newest_unfinished(outputs, fingerprint(config))
+        newest = _newest(outputs, fingerprint(config))
+        return None if newest is None or _finished(newest) else newest
     return named(str(wanted), outputs, "resume")
+
+
+def done(config: Config, outputs: Path) -> Path | None:
+    """The finished run that a sweep's job with `resume=auto` takes as it is; None: train it.
+
+    It is of the job's configuration, and of a sweep of which some job did not finish.
+    """
+    newest = _newest(outputs, fingerprint(config))
+    if newest is None or not _finished(newest):
+        return None
+    pointers = (path.parent for path in outputs.glob(f"sweeps/*/*/{POINTER}"))
+    holders = [newest, *(folder for folder in pointers if run_of(folder) == newest)]
+    sweeps = [holder.parent for holder in holders if (holder.parent / FILE_NAME).is_file()]
+    if not sweeps or _status(max(sweeps, key=_claimed)) == "FINISHED":
+        return None
+    return newest
 
 
 def named(wanted: str, outputs: Path, key: str) -> Path:
@@ -123,9 +142,12 @@ def _runs(outputs: Path) -> Iterator[Path]:
         for pattern in ("runs/*", "sweeps/*/*")
         for path in outputs.glob(f"{pattern}/{FILE_NAME}")
     ]
-    yield from sorted(
-        found, key=lambda folder: (folder / FILE_NAME).stat().st_mtime_ns, reverse=True
-    )
+    yield from sorted(found, key=_claimed, reverse=True)
+
+
+def _claimed(folder: Path) -> int:
+    """When the folder was claimed, in nanoseconds since the epoch."""
+    return (folder / FILE_NAME).stat().st_mtime_ns
 
 
 def _record(folder: Path) -> RunRecord | None:
@@ -142,24 +164,34 @@ def _warn_once(text: str) -> None:
     warn(text)
 
 
-def _newest_unfinished(outputs: Path, digest: str) -> Path | None:
+def _newest(outputs: Path, digest: str) -> Path | None:
+    """The newest run of a configuration."""
     for run in _runs(outputs):
         record = _record(run)
         if record and record.tags.get(FINGERPRINT_TAG) == digest:
-            return None if _finished(run) else run
+            return run
     return None
 
 
 def _finished(run: Path) -> bool:
     """Its last attempt came to its end, and said so in the journal: the summary comes before."""
-    if summary_of(run).get("status") != "FINISHED":
-        return False
+    return summary_of(run).get("status") == _status(run) == "FINISHED"
+
+
+def _status(folder: Path) -> str | None:
+    """How the last attempt of a run or a sweep ended, by its journal; None while it goes on."""
     status = None
     with suppress(FileNotFoundError):
-        for _, line in journal.read(run / journal.FILE_NAME):
+        for _, line in journal.read(folder / journal.FILE_NAME):
             if line["kind"] in ("begin", "end"):
                 status = line.get("status")
-    return status == "FINISHED"
+    return status
+
+
+def objective_of(folder: Path) -> float:
+    """The objective that the run in `folder` reached, NaN for none."""
+    value = summary_of(folder).get("objective_value")
+    return math.nan if value is None else float(value)
 
 
 def summary_of(folder: Path) -> dict[str, Any]:

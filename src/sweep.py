@@ -31,6 +31,7 @@ from src.composition import overrides_of
 from src.config import Config, flatten, validate
 from src.console import warn
 from src.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError
+from src.tracking.children import run_of
 from src.tracking.paths import write_json_atomically
 from src.tracking.record import RunRecord
 from src.tracking.shipping import ShipperProcess
@@ -170,7 +171,7 @@ def gather(folder: Path, keys: list[str], objective: str) -> dict[str, Any]:
     rows = []
     children = (path for path in folder.iterdir() if path.name.isdigit())
     for child in sorted(children, key=lambda path: int(path.name)):
-        run = naming.run_of(child)
+        run = run_of(child)
         if run is None:
             continue
         record, summary = RunRecord.load(run), resume.summary_of(run)

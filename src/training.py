@@ -26,6 +26,7 @@ from src.job import CONFIG_ARTIFACT, Job, claim
 from src.patience import Patience, Plateau
 from src.resume import CONFIG_FILE
 from src.run import Run
+from src.tracking.children import point_to
 from src.tracking.shipping import ShipperProcess
 from src.tracking.tracker import SUMMARY
 from src.workers.chief import Workers
@@ -159,6 +160,8 @@ def _begin(run: Run, job: Job, summary: str) -> None:
     tracker = run.tracker
     tracker.artifact_path(SUMMARY).unlink(missing_ok=True)  # of the attempt before this one
     tracker.begin(run.update)
+    if job.resumed is not None and job.sweep is not None:
+        point_to(job.resumed, job.sweep / str(job.number))
     if job.artifacts != "none" and not tracker.journal.holds("artifact", path=CONFIG_ARTIFACT):
         shutil.copyfile(tracker.folder / CONFIG_FILE, tracker.artifact_path(CONFIG_ARTIFACT))
         tracker.artifact(CONFIG_ARTIFACT)

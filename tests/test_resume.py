@@ -1,6 +1,7 @@
 """Which run `resume=` means, and what may differ when it goes on."""
 
 import json
+import math
 import os
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from src import resume
 from src.errors import UserError
 from src.identity import fingerprint
+from src.tracking.children import point_to
 from src.tracking.record import RunRecord
 from src.tracking.tracker import SUMMARY, Tracker
 
@@ -69,6 +71,71 @@ def test_auto_starts_anew_after_a_finished_run(configured, make_run, tmp_path):
     make_run(tmp_path / "runs" / "a", status="KILLED")
     make_run(tmp_path / "runs" / "b", status="FINISHED")
     assert resume.find(configured("resume=auto"), tmp_path) is None
+
+
+# -- done
+
+
+@pytest.fixture
+def make_sweep(tmp_path):
+    """A sweep's folder, its end recorded unless it was killed."""
+    clock = iter(range(2_000_000_000, 3_000_000_000, 1000))
+
+    def make(name, status=None):
+        folder = tmp_path / "sweeps" / name
+        record = RunRecord(id=name, name=name, kind="sweep")
+        record.claim(folder)
+        os.utime(folder / "run.json", ns=(next(clock),) * 2)
+        with Tracker(folder, record) as tracker:
+            tracker.begin()
+            if status:
+                tracker.end(status, "")
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("status", "taken"), [(None, True), ("KILLED", True), ("FAILED", True), ("FINISHED", False)]
+)
+def test_what_finished_in_a_sweep_that_did_not_is_done(
+    configured, make_run, make_sweep, tmp_path, status, taken
+):
+    run = make_run(make_sweep("s", status) / "0", status="FINISHED")
+    auto = configured("resume=auto")
+    assert resume.find(auto, tmp_path) is None
+    assert resume.done(auto, tmp_path) == (run if taken else None)
+    assert resume.done(configured("seed=5"), tmp_path) is None
+
+
+@pytest.mark.parametrize("status", ["KILLED", "FAILED"])
+def test_what_did_not_finish_is_not_done(configured, make_run, make_sweep, tmp_path, status):
+    make_run(make_sweep("s") / "0", status=status)
+    assert resume.done(configured("resume=auto"), tmp_path) is None
+
+
+def test_a_run_of_no_sweep_is_not_done(configured, make_run, tmp_path):
+    make_run(tmp_path / "runs" / "a", status="FINISHED")
+    assert resume.done(configured("resume=auto"), tmp_path) is None
+
+
+@pytest.mark.parametrize(("status", "taken"), [(None, True), ("FINISHED", False)])
+def test_the_newest_sweep_that_holds_a_run_decides(
+    configured, make_run, make_sweep, tmp_path, status, taken
+):
+    run = make_run(make_sweep("first", "KILLED") / "0", status="FINISHED")
+    point_to(run, make_sweep("second", status) / "0")
+    assert resume.done(configured("resume=auto"), tmp_path) == (run if taken else None)
+
+
+def test_the_objective_of_what_is_done(make_run, tmp_path):
+    run = make_run(tmp_path / "runs" / "a", status="FINISHED")
+    assert math.isnan(resume.objective_of(run))
+    (run / "artifacts" / SUMMARY).write_text(json.dumps({"objective_value": 0.5}))
+    assert resume.objective_of(run) == 0.5
+
+
+# -- records that are damaged, runs named otherwise
 
 
 @pytest.mark.parametrize("broken", ["{", '{"id": "x", "tags": 5}', ""])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from src.checkup.finding import Finding
 from src.errors import UserError
-from src.naming import POINTER
 from src.tracking import closing, folders, journal
+from src.tracking.children import POINTER
 from src.tracking.record import FILE_NAME, RunRecord
 
 SET_ASIDE = f"damaged-{FILE_NAME}"

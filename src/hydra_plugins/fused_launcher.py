@@ -116,7 +116,7 @@ class FusedLauncher(Launcher):
         return trained
 
     def _prepare(self, number: int, overrides: Sequence[str], said: dict[int, str]) -> "Job | None":
-        """The checked job; None for one to be run alone, which says what is wrong with it."""
+        """The checked job; None for one to be run alone: it is done, or says what is wrong."""
         from src import job
 
         composed = self._compose(number, overrides)
@@ -133,6 +133,8 @@ class FusedLauncher(Launcher):
                     number,
                 )
         except Exception:  # run alone, it is told and recorded
+            return None
+        if prepared.done is not None:
             return None
         said[number] = output.getvalue()
         return prepared

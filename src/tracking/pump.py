@@ -15,9 +15,9 @@ from typing import Any
 
 from src.errors import UserError
 from src.tracking import closing
+from src.tracking.children import run_of
 from src.tracking.delivery import FolderBusyError, FolderDelivery
 from src.tracking.journal import JournalDamagedError
-from src.tracking.record import FILE_NAME as RECORD_NAME
 from src.tracking.store import Store, StoreError, open_store
 
 FIRST_PAUSE = 0.5
@@ -107,6 +107,7 @@ class Pump:
     _careful: set[Path] = field(default_factory=set)  # a step at a time, after a failure
     _reported: dict[Path, str] = field(default_factory=dict)  # run ids told
     _sweeps: list[Path] = field(default_factory=list)
+    _children: set[Path] = field(default_factory=set)  # of the sweeps, whose runs are taken on
     _writers: dict[Path, _Writer] = field(default_factory=dict)
 
     def prepare(self, uri: str) -> None:
@@ -136,7 +137,7 @@ class Pump:
             self.active[folder] = delivery
 
     def watch(self, sweep: Path) -> None:
-        """Take on every child of `sweep` that has a run's record, now and later."""
+        """Take on the run of every child of `sweep`, now and later."""
         self._sweeps.append(sweep)
 
     def look(self) -> None:
@@ -149,9 +150,11 @@ class Pump:
             except OSError:
                 continue
             for child in children:
-                known = child in self.active or child in self.finished or child in self.waiting
-                if not known and (child / RECORD_NAME).is_file():
-                    self.add(child)
+                run = None if child in self._children else run_of(child)
+                if run is not None:
+                    self._children.add(child)
+                    if not (run in self.active or run in self.finished or run in self.waiting):
+                        self.add(run)
         for delivery in self.active.values():
             delivery.goal = delivery.size()
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from src.tracking.children import run_of
 from src.tracking.outstanding import load_delivery, outstanding
 
 _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package `src`
@@ -144,8 +145,9 @@ class ShipperProcess:
         for watched in self._watched:
             with contextlib.suppress(OSError):
                 for child in sorted(Path(watched).iterdir()):
-                    if (child / "run.json").is_file():
-                        folders[str(child)] = None
+                    folder = run_of(child)
+                    if folder is not None:
+                        folders[str(folder)] = None
         runs = {folder: self._folder_result(folder, died) for folder in folders}
         undelivered: Counter[str] = Counter()
         for run in runs.values():

@@ -308,6 +308,27 @@ def test_interrupted_members_are_saved_and_go_on_together(multirun, journal_of):
         assert found.tags["state_sha256"] == expected.tags["state_sha256"]
 
 
+@pytest.mark.usefixtures("interrupted_once")
+def test_what_finished_before_an_interruption_is_not_trained_again(multirun):
+    swept = ("seed=0,1", "model.hidden=[2],[3]", "epochs=3", "resume=auto")
+    ended, jobs = multirun(*swept)
+    assert ended.code == 130
+    finished = [folder for folder in jobs.values() if summary(folder)["status"] == "FINISHED"]
+    journals = [(folder / "journal.jsonl").read_bytes() for folder in finished]
+    assert (len(finished), len(jobs)) == (2, 4)
+    ended, again = multirun(*swept)
+    assert ended.code == 0, ended.err
+    for folder, text in zip(finished, journals, strict=True):
+        assert ended.out.count(f"resume=auto: {folder} is finished") == 1
+        assert (folder / "journal.jsonl").read_bytes() == text
+    assert ended.out.count(" goes on\n") == 2
+    assert {summary(folder)["status"] for folder in jobs.values()} == {"FINISHED"}
+    assert not any((folder / "run.json").exists() for folder in again.values())
+    ended, anew = multirun(*swept)  # that sweep finished: its jobs are trained anew
+    assert ended.code == 0, ended.err
+    assert all((folder / "run.json").exists() for folder in anew.values())
+
+
 def test_files_of_a_member(multirun):
     _, jobs = multirun("seed=3,4", "epochs=1", "tracking.artifacts=full")
     folder = jobs[1]

@@ -23,6 +23,7 @@ POINTS = [
     Point("training", "checkpoint.flushed", 2),
     Point("delivery", "store.committed", 1),
     Point("replaced", "checkpoint.replaced", 1),
+    Point("sweep", "checkpoint.renamed", 2),
 ]
 # One passing of other points, where more is at stake than at the others of its name.
 MORE_POINTS = [

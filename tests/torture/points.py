@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from src import crash_points, naming
+from src import crash_points, resume
 from src.engine.checkpoint import Checkpoints
+from src.tracking.children import run_of
 from src.tracking.record import FILE_NAME
 from tests.torture.bench import TINY, Bench, damaged, results, runs
 from tests.torture.facts import Facts, differences, facts, undelivered
@@ -13,6 +14,7 @@ from tests.torture.forks import KILLED
 from tests.torture.zygote import passings
 from tests.tracking.runs import Rows
 
+JOURNALS = "sweeps/*/*/journal.jsonl"
 SWEEP = ("-m", *TINY, "epochs=1", "tracking.artifacts=light", "seed=1,2")
 
 
@@ -42,6 +44,7 @@ class Points:
         yield Point("replaced", "checkpoint.replaced", 1)
         for name in crash_points.SWEEP:
             yield Point("sweep", name, 1)
+        yield Point("sweep", "checkpoint.renamed", 2)  # one job has finished, the other not
         for name, count in sorted(self.delivered().items()):
             yield from (Point("delivery", name, number) for number in range(1, count + 1))
         for name in crash_points.DELIVERY[2:]:  # the store is there already
@@ -100,27 +103,39 @@ class Points:
         return problems
 
     def sweep(self, where: str) -> list[str]:
-        """A sweep is killed and its command given again: each job's run is whole, once."""
+        """A sweep is killed and its command given again: each job's run is whole, once.
+
+        Jobs that had finished are not trained again, and what the others had begun goes on.
+        """
         bench, outputs = self.bench, self.bench.outputs()
         with bench.clean(outputs):
             ended = bench.train(outputs, *SWEEP, crash=where)
             if ended.code != KILLED:
                 return [f"not killed: exit code {ended.code}: {ended.said[-600:]}"]
             before = set((outputs / "sweeps").glob("*"))
+            begun = {path: path.stat().st_size for path in outputs.glob(JOURNALS)}
+            finished = [path for path in begun if resume.summary_of(path.parent)]
             ended = bench.train(outputs, *SWEEP)
             if ended.code != 0:
                 return [f"the second sweep exits with {ended.code}: {ended.said[-600:]}"]
-            ended = bench.sync(f"outputs={outputs}", "timeout=60")
-            if ended.code != 0:
-                return [f"sync exits with {ended.code}: {ended.said[-600:]}"]
             [newest] = set((outputs / "sweeps").glob("*")) - before  # names order seconds alone
-            problems = []
+            problems = [
+                f"{path} was trained again"
+                for path in finished
+                if path.stat().st_size != begun[path]
+            ]
+            if len(list(outputs.glob(JOURNALS))) != 2:
+                problems.append("a job has two runs")
             if results(newest) != {0: "FINISHED", 1: "FINISHED"}:
                 problems.append(f"the table holds {results(newest)}")
             for job, seed in ((0, 1), (1, 2)):
-                run = naming.run_of(newest / str(job))
+                run = run_of(newest / str(job))
                 assert run is not None
                 problems += differences(facts(run), self._job(seed))
+                problems += undelivered(run, outputs / "mlflow.db")
+            ended = bench.sync(f"outputs={outputs}", "timeout=60")  # of the sweep that was killed
+            if ended.code != 0:
+                return [f"sync exits with {ended.code}: {ended.said[-600:]}"]
             children = outputs.glob(f"sweeps/*/*/{FILE_NAME}")
             for run in {path.parent for path in children}:
                 problems += undelivered(run, outputs / "mlflow.db")

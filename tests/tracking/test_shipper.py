@@ -13,6 +13,7 @@ import pytest
 
 from src import sync
 from src.tracking import outstanding, shipping
+from src.tracking.children import point_to
 from src.tracking.record import RunRecord
 from src.tracking.shipping import ShipperProcess
 from src.tracking.tracker import Tracker
@@ -256,18 +257,21 @@ def test_children_of_a_sweep_are_found_and_a_dead_worker_is_closed(
     shipper.ship(sweep)
     shipper.watch(sweep)
     write_run(sweep / "0", uri, parent="..", artifacts="none")
+    earlier = outputs / "sweeps" / "earlier" / "2"
+    write_run(earlier, uri, artifacts="none")
+    point_to(earlier, sweep / "2")
     worker, pid = trainer(sweep / "1", uri, 10, "wait")  # its own shipper must not interfere
     os.kill(pid, signal.SIGKILL)
     worker.kill()
     worker.wait()
     with contextlib.suppress(FileNotFoundError):
         (sweep / "1" / "delivery.json").unlink()
-    tracker.end("FINISHED", "2 of 2 jobs", 0, 0)
+    tracker.end("FINISHED", "3 of 3 jobs", 0, 0)
     delivery = shipper.finish(PATIENCE)
     assert delivery.delivered, delivery
     runs = {name: (run_id, status) for run_id, name, status in rows.runs()}
-    assert runs["run 0"][1] == "FINISHED"
+    assert runs["run 0"][1] == runs["run 2"][1] == "FINISHED"
     assert runs["n"][1] == "KILLED"
     parent_tag = rows.texts("tags", runs["run 0"][0])["mlflow.parentRunId"]
     assert parent_tag == runs["sweep"][0]
-    assert len(delivery.runs) == 3
+    assert len(delivery.runs) == 4
