@@ -7,6 +7,7 @@ from typing import Any
 
 from src import crash_points
 from src.tracking import description, outstanding
+from src.tracking.children import run_of
 from src.tracking.history import History, read_history
 from src.tracking.journal import FILE_NAME, Line
 from src.tracking.record import RunRecord
@@ -31,7 +32,8 @@ def deliver_end(
         results = _results(folder)
         best = _best(results)
         if best is not None:
-            child = folder / str(best["number"])
+            place = folder / str(best["number"])
+            child = run_of(place) or place
             state = outstanding.load_delivery(child)
             known = state.get("run_id") or best.get("run_id")
             failed = state.get("status") == "failed"

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from src.tracking import sweep_pictures, sweep_table
+from src.tracking.children import point_to
 from src.tracking.outstanding import load_delivery
 from src.tracking.record import RunRecord
 from src.tracking.tracker import Tracker
@@ -84,6 +85,18 @@ def test_the_parent_holds_table_picture_and_the_best_child(outputs, uri, rows):
     assert table[0]["optimizer.learning_rate"] == "0.1"
     assert table[0]["best val/loss"] == "0.25"
     assert table[3]["status"] == "FAILED"
+
+
+def test_the_best_child_may_have_its_run_in_an_earlier_sweep(outputs, uri, rows):
+    folder, earlier = outputs / "sweeps" / "s", outputs / "sweeps" / "earlier" / "1"
+    write_sweep(folder, uri)
+    (folder / "1").rename(outputs / "moved")
+    earlier.parent.mkdir()
+    (outputs / "moved").rename(earlier)
+    point_to(earlier, folder / "1")
+    assert deliver(folder, earlier) == ""
+    tags = rows.texts("tags", load_delivery(folder)["run_id"])
+    assert tags["best_run_id"] == load_delivery(earlier)["run_id"] != ""
 
 
 def test_a_child_copied_without_its_sweep_is_delivered_alone(outputs, uri, rows, tmp_path):
