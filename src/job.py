@@ -21,6 +21,7 @@ from src.engine.memory import free_memory
 from src.errors import UserError
 from src.identity import fingerprint
 from src.schedules.rates import learning_rate_factors
+from src.tracking.children import run_of
 from src.tracking.record import RunRecord
 from src.tracking.tracker import SUMMARY, Tracker
 
@@ -177,7 +178,7 @@ def record_failure(
     folder: Path, sweep_folder: Path, name: str, overrides: list[str], error: Exception
 ) -> None:
     """A child that failed before it could start is a run all the same: failed, with the reason."""
-    if (folder / "run.json").exists():
+    if run_of(folder) is not None:
         return  # it had started, and its record is closed
     parent = RunRecord.load(sweep_folder)
     record = RunRecord(

@@ -27,12 +27,15 @@ def only_sweep():
 
 
 @pytest.fixture
-def multirun(command, tmp_path, tiny, only_sweep):
+def multirun(command, tmp_path, tiny):
     """Run a sweep: how it ended, and the parent's folder."""
 
     def run(*given):
+        sweeps = tmp_path / "work" / "out" / "sweeps"
+        before = set(sweeps.glob("*"))
         ended = command("-m", *tiny(*given), "outputs=out")
-        return ended, only_sweep(tmp_path / "work" / "out")
+        [folder] = set(sweeps.iterdir()) - before
+        return ended, folder
 
     return run
 
@@ -152,9 +155,8 @@ def test_a_job_that_fails_in_the_middle_is_failed_with_its_reason(
         "            tf.constant(self.limit, tf.int64), 'the limit is reached')\n"
         "        return super().train(x, y)\n"
     )
-    ended, folder = multirun(
-        "step._target_=my_limited_step.Limited", "+step.limit=4,100", "epochs=2"
-    )
+    given = ("step._target_=my_limited_step.Limited", "+step.limit=4,100", "epochs=2")
+    ended, folder = multirun(*given)
     assert ended.code == 1
     assert [journal_of(child).lines[-1]["status"] for child in children(folder)] == [
         "FAILED",
@@ -163,6 +165,14 @@ def test_a_job_that_fails_in_the_middle_is_failed_with_its_reason(
     rows = json.loads((folder / "artifacts" / "results.json").read_text())["rows"]
     assert [row["status"] for row in rows] == ["FAILED", "FINISHED"]
     assert "the limit is reached" in rows[0]["reason"]
+
+    again, later = multirun(*given, "resume=auto")
+    assert again.code == 1
+    assert f"resume=auto: {folder / '0'} goes on" in again.out
+    assert f"resume=auto: {folder / '1'} is finished" in again.out
+    held = [[path.name for path in child.iterdir()] for child in children(later)]
+    assert held == [["goes_on_in.txt"], ["goes_on_in.txt"]]
+    assert json.loads((later / "artifacts" / "results.json").read_text())["rows"] == rows
 
 
 def test_a_mistake_that_all_jobs_share_is_answered_before_any_folder_is_made(command, tmp_path):
