@@ -124,6 +124,7 @@ def test_what_the_harness_brings_has_right_gradients(check, overrides):
     assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_a_distilled_models_gradients_are_right(check, teacher):
     code, out, err = check("step=distillation", teacher("data=digits"), "check.entries=4")
 
@@ -156,6 +157,7 @@ def test_the_tolerance_decides(check):
     assert check(*given, "tolerance=0.51")[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("users_module")
 def test_a_model_of_another_precision_is_checked_when_told(check):
     given = ("model._target_=users_module.SinglePrecision", *OF_THE_MLP)
@@ -169,6 +171,7 @@ def test_a_model_of_another_precision_is_checked_when_told(check):
     assert check(*given, "check.dtype=float32", "tolerance=0.1")[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("users_module")
 def test_a_cast_within_the_model_is_named_where_it_spoils_the_differences(check):
     given = ("model._target_=users_module.Casting", *OF_THE_MLP)
@@ -262,6 +265,7 @@ def test_help_and_mistakes_do_not_import_tensorflow(root):
     assert max(map(len, ended.stdout.splitlines())) <= 100
 
 
+@pytest.mark.slow
 def test_as_a_process_from_another_folder(root, tmp_path):
     (tmp_path / "users_module.py").write_text(USERS_MODULE)
 

@@ -78,6 +78,7 @@ def test_the_harness_and_fit_reach_the_loss_of_the_reference(peers, tmp_path):
     compare(peers, tmp_path, SOFT, ["harness", "fit"])
 
 
+@pytest.mark.slow
 def test_a_request_that_fails_is_told_and_the_next_one_is_served(peers, tmp_path):
     request = prepare(Workload("work", "work", SOFT, 1), tmp_path)
     [harness] = peers.get(["harness"]).values()

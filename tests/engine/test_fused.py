@@ -162,7 +162,7 @@ def test_regression_and_its_metrics(configs):
     compare(configs("task=regression", "data.task=regression", "optimizer.learning_rate=0.01"))
 
 
-@pytest.mark.parametrize("name", quick_and_slow(["mlp", "dropout"], {"dropout"}))
+@pytest.mark.parametrize("name", quick_and_slow(["mlp", "dropout"], {"mlp"}))
 def test_compiled_by_xla(configs, name):
     """Without `jit=false`; solo runs with dropout are graphs, which draw the same numbers."""
     program = compare(configs("jit=auto", "optimizer=adam", *MODELS[name]))
@@ -185,6 +185,7 @@ def test_members_may_differ_in_weight_decay(configs, name):
     compare(with_values(made, "optimizer", decays))
 
 
+@pytest.mark.slow
 def test_members_may_differ_in_label_smoothing(configs):
     made = configs("loss=sparse_categorical_crossentropy", *MODELS["linear"])
     values = [{"label_smoothing": value} for value in (0.0, 0.3, 0.1)]

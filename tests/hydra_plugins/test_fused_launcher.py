@@ -141,6 +141,7 @@ def test_a_solo_run_goes_on_from_a_members_checkpoint(multirun, command, journal
     )
 
 
+@pytest.mark.slow
 def test_equal_commands_give_equal_bits(multirun, journal_of):
     swept = ("seed=0,1", "optimizer.weight_decay=0.1,null", "model.dropout=0.3", "epochs=2")
     digests = [
@@ -225,6 +226,7 @@ def test_nothing_to_fuse(multirun):
     assert len(jobs) == 3
 
 
+@pytest.mark.slow
 def test_what_is_slower_fused_is_fused_by_force_alone(multirun, pictures):
     swept = (
         "data=arrays",

@@ -79,6 +79,7 @@ KINDS = {
 
 
 SLOW = (
+    "stopped early, after a plateau",
     "SAM, batch normalisation, dropout",
     "attacks from random starts",
     "tokens, a label for each, dropout",

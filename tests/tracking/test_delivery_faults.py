@@ -268,6 +268,7 @@ def test_a_store_that_others_are_delivering_to_is_waited_for(monkeypatch):
     assert gate.failing_since is not None
 
 
+@pytest.mark.slow
 def test_the_lock_of_another_shipper_is_no_outage_and_its_end_is_waited_for(outputs, uri, rows):
     folder = outputs / "runs" / "a"
     write_run(folder, uri, artifacts="none")

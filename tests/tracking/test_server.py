@@ -87,6 +87,7 @@ def test_every_request_may_fail_once(server, run, fault):
     check(folder, address, database)
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_left_alone_and_served_later(server, run):
     address, database = server
     with FaultyProxy(address, lambda path: "hang") as proxy:
